@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fabric: what a fabric file says, as values. After allocate() no optional that the file may leave open is empty.
+// Maps keep name order, which is also the order of allocation. May include: core.
+#pragma once
+
+#include "weft/core/address.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+// Where a value stands in the fabric file; line and column count from 1, 0 = not from a file.
+struct source_place {
+    int line = 0, column = 0;
+    friend bool operator==(const source_place&, const source_place&) { return true; }  // never part of the value
+};
+
+enum class severity { error, warning };
+
+// One fault of a fabric file: "grizzly.yaml:12:9: networks.external.floating: 10.0.0.1 is outside … (allowed: …)".
+struct diagnostic {
+    weft::severity severity = weft::severity::error;
+    std::string file;
+    source_place place;
+    std::string path;     // "tenants.proj_one.ports.vm1.node"
+    std::string value;    // the bad value
+    std::string problem;  // what is wrong with it
+    std::string allowed;  // what would be right
+    std::string to_string() const;
+};
+
+struct address_range { ip_address first, last; friend bool operator==(const address_range&, const address_range&) = default; };
+
+struct underlay_network {
+    ip_prefix cidr;
+    std::uint32_t mtu = 1500;
+    std::optional<ip_address> gateway;
+    std::optional<address_range> floating;
+    source_place place;
+    friend bool operator==(const underlay_network&, const underlay_network&) = default;
+};
+
+struct overlay_options {
+    std::string type = "gre";  // gre, vxlan, geneve
+    std::uint32_t first_id = 1, last_id = 1000;
+    source_place place;
+    friend bool operator==(const overlay_options&, const overlay_options&) = default;
+};
+
+struct nic {
+    std::string network;
+    std::optional<ip_address> address;
+    std::optional<mac_address> match_mac;
+    std::string match_path, match_driver;
+    source_place place;
+    friend bool operator==(const nic&, const nic&) = default;
+};
+
+struct node {
+    std::set<std::string> roles;  // controller, network, compute, vpn-gateway, hypervisor
+    std::map<std::string, nic> nics;
+    source_place place;
+    friend bool operator==(const node&, const node&) = default;
+};
+
+struct tenant_network {
+    ip_prefix cidr;
+    std::vector<ip_address> dns;
+    std::optional<ip_address> gateway;     // default: the first host address
+    std::optional<std::uint32_t> id;       // tunnel id
+    std::optional<std::uint32_t> mtu;      // default: what the overlay leaves
+    source_place place;
+    friend bool operator==(const tenant_network&, const tenant_network&) = default;
+};
+
+struct router {
+    std::string external;                    // an underlay network
+    std::vector<std::string> networks;       // of the same tenant
+    std::optional<ip_address> address;       // on the external network, from its floating range
+    source_place place;
+    friend bool operator==(const router&, const router&) = default;
+};
+
+struct security_rule {
+    std::string protocol;                    // "", icmp, tcp, udp, or a number
+    std::string ports;                       // "22", "8000-8080"
+    std::string remote;                      // a CIDR or a group's name
+    friend bool operator==(const security_rule&, const security_rule&) = default;
+};
+struct security_group {
+    std::vector<security_rule> ingress, egress;
+    source_place place;
+    friend bool operator==(const security_group&, const security_group&) = default;
+};
+
+struct tenant_port {
+    std::string node, network;
+    std::optional<ip_address> address;
+    std::optional<mac_address> mac;
+    bool floating_auto = false;
+    std::optional<ip_address> floating;
+    std::vector<std::string> security_groups;
+    source_place place;
+    friend bool operator==(const tenant_port&, const tenant_port&) = default;
+};
+
+struct tenant {
+    std::map<std::string, tenant_network> networks;
+    std::map<std::string, router> routers;
+    std::map<std::string, security_group> security_groups;
+    std::map<std::string, tenant_port> ports;
+    source_place place;
+    friend bool operator==(const tenant&, const tenant&) = default;
+};
+
+// One row of the reachability matrix.
+struct expectation {
+    std::string from, to;        // a node, "tenant/port", a lab host
+    std::string via;             // underlay network, "floating", "fixed", or ""
+    std::string protocol = "icmp";  // icmp, tcp, udp
+    std::uint16_t port = 0;
+    bool reachable = true;
+    // How the target is addressed; filled when the matrix is derived.
+    std::optional<ip_address> address;
+    // A hostile static route planted at the source for this row: towards `address`, through this neighbour.
+    std::optional<ip_address> planted_gateway;
+    std::string why;             // one line for the reader
+    source_place place;
+    friend bool operator==(const expectation&, const expectation&) = default;
+};
+
+struct check { std::string kind; ip_address target; std::uint16_t port = 0; bool full_mtu = false; source_place place;
+    friend bool operator==(const check&, const check&) = default; };
+
+struct lab_host { std::string network; ip_address address; source_place place; friend bool operator==(const lab_host&, const lab_host&) = default; };
+struct lab_options {
+    std::string router_lan;                 // underlay network behind the lab's router; "" = no router
+    std::optional<ip_prefix> internet;      // the small Internet behind it; the router has its first host address
+    std::map<std::string, lab_host> hosts;  // network is an underlay network or "internet"
+    friend bool operator==(const lab_options&, const lab_options&) = default;
+};
+
+struct fabric {
+    std::string name;
+    std::map<std::string, underlay_network> networks;
+    overlay_options overlay;
+    std::map<std::string, node> nodes;
+    std::map<std::string, tenant> tenants;
+    std::vector<expectation> expectations;
+    std::map<std::string, std::vector<check>> checks;  // by node
+    lab_options lab;
+    std::string file;                                  // where it was read from; "" when built in code
+    friend bool operator==(const fabric&, const fabric&) = default;
+};
+
+// What only the host knows and compile needs. Read by observe.
+struct host_facts {
+    std::string datapath = "netdev";                       // "system" where the openvswitch module is, else "netdev"
+    std::map<std::string, mac_address> nic_macs;           // by NIC name
+    std::map<std::string, std::uint16_t> local_vlans;      // "tenant/network" → remembered local VLAN
+    std::map<std::string, std::string> present_ports;      // iface-id (UUID text) → name of the OVS port that carries it
+    friend bool operator==(const host_facts&, const host_facts&) = default;
+};
+
+// UUIDv5 of an object's path in the fabric ("grizzly/proj_one/ports/vm1"), so that every node computes the same one.
+std::string object_uuid(const std::string& fabric, const std::string& path);
+// prefix + the first 11 characters of the UUID: "tap", "qr-", "qg-" (names of 14 bytes, as Neutron makes them).
+std::string device_name(const std::string& prefix, const std::string& uuid);
+// Locally administered unicast MAC from the SHA-1 of the path: 02:…
+mac_address object_mac(const std::string& fabric, const std::string& path);
+
+}  // namespace weft

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything one host should be, or is: the value between compile and diff, and between observe and diff.
+// May include: core and the other values of model.
+#pragma once
+
+#include "weft/model/link.hpp"
+#include "weft/model/nft.hpp"
+#include "weft/model/ovs.hpp"
+#include "weft/model/route.hpp"
+
+#include <map>
+
+namespace weft {
+
+// One network namespace. The name "" is the host's own.
+struct namespace_state {
+    std::string name;
+    std::vector<link> links;
+    std::vector<address_entry> addresses;
+    std::vector<nexthop_object> nexthops;
+    std::vector<route> routes;
+    std::vector<rule> rules;
+    std::vector<neighbour> neighbours;
+    std::map<std::string, std::string> sysctls;  // slash form below /proc/sys: "net/ipv4/ip_forward" → "1"
+    std::vector<nft::table> tables;
+    friend bool operator==(const namespace_state&, const namespace_state&) = default;
+};
+
+struct host_state {
+    std::string fabric;  // the mark's first part; empty in a seen state
+    std::string node;
+    std::vector<namespace_state> namespaces;  // "" first, then by name
+    std::vector<ovs::bridge_row> bridges;     // by name
+    std::map<std::string, std::vector<ovs::flow>> flows;  // bridge → flows
+    // Objects that are declared but whose device or row does not exist yet, e.g. "proj_one/vm1"; told, not an error.
+    std::vector<std::string> pending;
+    friend bool operator==(const host_state&, const host_state&) = default;
+};
+
+}  // namespace weft
