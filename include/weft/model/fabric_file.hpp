@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fabric file (YAML) and its lock file to values and back. Strict: unknown and duplicate keys, anchors, aliases, tags,
+// several documents, more than 4 MiB, more than 32 levels are refused; all faults in one run. Reads text; opens no other file.
+// May include: core, model.
+#pragma once
+
+#include "weft/model/fabric.hpp"
+
+namespace weft {
+
+struct parsed_fabric { weft::fabric fabric; std::vector<diagnostic> diagnostics; bool ok() const; };
+// `file` is for the diagnostics only.
+parsed_fabric parse_fabric(std::string_view text, const std::string& file);
+// Reads the file, then parses. A file that cannot be read is a diagnostic too.
+parsed_fabric load_fabric(const std::string& path);
+
+// grizzly.yaml → grizzly.lock
+std::string lock_path(const std::string& fabric_path);
+result<std::map<std::string, std::string>> load_lock(const std::string& path);  // an absent file gives an empty map
+result<void> save_lock(const std::string& path, const std::map<std::string, std::string>&);  // temporary file, fsync, rename
+
+// JSON Schema (draft 2020-12) of the fabric file.
+std::string fabric_schema();
+
+}  // namespace weft

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Open vSwitch database of one run directory, through the libopenvswitch IDL. All IDL state lives on one worker thread
+// per process; calls post work to it and wait. May include: core, model.
+#pragma once
+
+#include "weft/model/ovs.hpp"
+
+#include <chrono>
+#include <memory>
+
+namespace weft::ovs {
+
+struct bridge_change { std::optional<bridge_row> before, after; };  // ports are not looked at
+struct port_change { std::string bridge; std::optional<port_row> before, after; };
+struct change_set {
+    std::vector<bridge_change> bridges;
+    std::vector<port_change> ports;
+    bool empty() const { return bridges.empty() && ports.empty(); }
+};
+
+// What vswitchd made of a port of the change set, read once after cur_cfg had caught up.
+struct port_outcome { std::string interface; std::optional<std::int64_t> ofport; std::string error; };
+
+class database {
+public:
+    // Connects to RUNDIR/db.sock and waits for the first snapshot. Errors: unavailable (no server), timed_out.
+    static result<database> connect(const std::string& rundir, std::chrono::milliseconds deadline = std::chrono::seconds(5));
+    database(database&&) noexcept;
+    database& operator=(database&&) noexcept;
+    ~database();
+
+    // All bridges, ports and interfaces as they stand, sorted by name; every key of the maps.
+    result<std::vector<bridge_row>> snapshot();
+    // One transaction: mutations only (Bridge.ports and Open_vSwitch.bridges are never set whole; of the maps only keys named
+    // in before or after are touched). Idempotent, repeated on TRY_AGAIN up to 5 times. Then one wait for cur_cfg, then ofport
+    // and error of each interface added or changed. Errors: timed_out (vswitchd did not catch up; the rows stand), protocol_error
+    // with the database's own words. An empty change set writes nothing.
+    result<std::vector<port_outcome>> commit(const change_set&, std::chrono::milliseconds deadline = std::chrono::seconds(10));
+    static std::uint64_t writes() noexcept;  // transactions of this process that changed something
+
+private:
+    struct impl;
+    explicit database(std::unique_ptr<impl>);
+    std::unique_ptr<impl> impl_;
+};
+
+}  // namespace weft::ovs
