@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two ends with I/O: observe a host, execute a plan on it, take weft off it. May include: core, model, netlink, ovs.
+#pragma once
+
+#include "weft/model/fabric.hpp"
+#include "weft/model/plan.hpp"
+
+namespace weft::apply {
+
+// Where a host is: "" and the default run directory for the machine itself.
+struct place {
+    std::string netns;                                   // a named namespace instead of the host's own
+    std::string ovs_rundir = "/var/run/openvswitch";
+};
+
+// What compile needs to know of the host: datapath, NIC MACs, remembered local VLANs, ports that exist. Writes nothing.
+result<host_facts> facts(const place&, const fabric&, const std::string& node);
+// The live state of all that `wanted` names or that bears our mark. Writes nothing.
+result<host_state> observe(const place&, const host_state& wanted);
+// facts are in `wanted`; observe + diff.
+result<plan> make_plan(const place&, const host_state& wanted);
+
+struct report { std::size_t steps = 0; std::uint64_t netlink_writes = 0, ovsdb_writes = 0, flow_writes = 0; std::vector<std::string> pending; };
+// Executes in order; on a failure undoes what was done, in reverse, and reports the first error. Reads back at the end.
+result<report> execute(const place&, const plan&);
+// make_plan + execute.
+result<report> apply(const place&, const host_state& wanted);
+// All that bears our mark goes; sysctls and addresses that were found come back.
+result<report> remove(const place&, const std::string& fabric, const std::string& node);
+
+}  // namespace weft::apply

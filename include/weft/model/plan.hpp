@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ordered steps from one host_state to another. A step holds the object before and after, so that its inverse is itself
+// turned round. Pure. May include: core, model.
+#pragma once
+
+#include "weft/model/host_state.hpp"
+
+#include <optional>
+#include <variant>
+
+namespace weft {
+
+struct namespace_object { std::string name; friend bool operator==(const namespace_object&, const namespace_object&) = default; };
+struct sysctl_object { std::string key, value; friend bool operator==(const sysctl_object&, const sysctl_object&) = default; };
+
+using state_object = std::variant<namespace_object, sysctl_object, link, address_entry, nexthop_object, route, rule, neighbour,
+                                  nft::table, ovs::bridge_row, ovs::port_row, ovs::flow>;
+
+enum class step_kind { create, change, remove };
+
+struct step {
+    std::string scope;                    // a namespace's name, or for ports and flows the bridge's
+    std::optional<state_object> before, after;
+    std::string bounces;                  // the link that loses traffic for a moment, and why; "" = none
+
+    step_kind kind() const { return !before ? step_kind::create : !after ? step_kind::remove : step_kind::change; }
+    step inverse() const { return {scope, after, before, bounces}; }
+    std::string object_kind() const;      // "link", "route", "flow", …
+    std::string object_name() const;
+    std::string to_string() const;        // one line for people
+};
+
+struct plan {
+    std::string fabric, node;
+    std::vector<step> steps;              // in the order of execution
+    std::vector<std::string> pending;
+    bool empty() const { return steps.empty(); }
+};
+
+// Only what `wanted` names, or what bears our mark in `seen`, takes part; flows must be canonical on both sides.
+// Errors: foreign_object where a wanted name is taken by an object without our mark.
+result<plan> diff(const host_state& seen, const host_state& wanted);
+
+}  // namespace weft
