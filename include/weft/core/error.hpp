@@ -44,7 +44,7 @@ struct error {
 // What `.value()` on a failed result throws, and the only exception type of weft.
 class exception : public std::runtime_error {
 public:
-    explicit exception(error e) : std::runtime_error(e.message()), error_(std::move(e)) {}
+    explicit exception(weft::error e) : std::runtime_error(e.message()), error_(std::move(e)) {}
     const weft::error& error() const noexcept { return error_; }
 
 private:

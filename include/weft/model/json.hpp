@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model's values as JSON text and back. Field names are the members' names; an unset optional and an empty container are
+// left out; addresses, prefixes and MACs are text. Errors name the place in the JSON. May include: core, model.
+#pragma once
+
+#include "weft/model/plan.hpp"
+#include "weft/model/fabric.hpp"
+
+namespace weft {
+
+std::string to_json(const host_state&);
+std::string to_json(const fabric&);
+std::string to_json(const plan&);  // {"fabric","node","steps":[{"scope","kind","object","name","before","after","text"}],"pending"}
+result<host_state> host_state_from_json(std::string_view);
+result<fabric> fabric_from_json(std::string_view);
+
+}  // namespace weft
