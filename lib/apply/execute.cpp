@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
+// one nft transaction). On a failure what was done is undone in reverse. At the end the host is read back.
+// May include: core, model, netlink, ovs.
+#include "apply/internal.hpp"
+#include "apply/records.hpp"
+#include "weft/netlink/nftables.hpp"
+#include "weft/netlink/session.hpp"
+#include "weft/ovs/database.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace weft::apply {
+namespace {
+
+enum class transport { namespaces, sysctl, netlink, nft, ovsdb, openflow };
+
+transport transport_of(const step& s) {
+    const auto& o = s.after ? *s.after : *s.before;
+    if (std::holds_alternative<namespace_object>(o)) return transport::namespaces;
+    if (std::holds_alternative<sysctl_object>(o)) return transport::sysctl;
+    if (std::holds_alternative<nft::table>(o)) return transport::nft;
+    if (std::holds_alternative<ovs::bridge_row>(o) || std::holds_alternative<ovs::port_row>(o)) return transport::ovsdb;
+    if (std::holds_alternative<ovs::flow>(o)) return transport::openflow;
+    return transport::netlink;
+}
+
+// Steps that may go out together: the same transport, and for all but OVSDB the same scope.
+bool together(const step& a, const step& b) {
+    return transport_of(a) == transport_of(b) && (transport_of(a) == transport::ovsdb || a.scope == b.scope);
+}
+
+class executor {
+public:
+    executor(const place& where, const plan& p) : where_(where), plan_(p) {}
+
+    // Runs [first, last) of `steps`; `done` counts those that took effect.
+    result<void> group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+        switch (transport_of(steps[first])) {
+            case transport::namespaces: return each(steps, first, last, done, [&](const step& s) { return one_namespace(s); });
+            case transport::sysctl: return sysctls(steps, first, last, done);
+            case transport::netlink: return netlink_group(steps, first, last, done);
+            case transport::nft: return all(nft_group(steps, first, last), first, last, done);
+            case transport::ovsdb: return ovsdb_group(steps, first, last, done);
+            case transport::openflow: return all(flow_group(steps, first, last), first, last, done);
+        }
+        return {};
+    }
+
+private:
+    template <class F>
+    result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done, F run) {
+        for (std::size_t i = first; i < last; ++i, ++done) {
+            if (auto ok = run(steps[i]); !ok) return ok;
+        }
+        return {};
+    }
+    static result<void> all(result<void> outcome, std::size_t first, std::size_t last, std::size_t& done) {
+        if (outcome) done += last - first;
+        return outcome;
+    }
+
+    result<netlink::namespace_handle> open(const std::string& scope) const {
+        return netlink::namespace_handle::open(scope.empty() ? where_.netns : scope);
+    }
+
+    result<void> one_namespace(const step& s) {
+        if (s.after) {
+            const auto& name = std::get<namespace_object>(*s.after).name;
+            // The record comes first: a crash between the two leaves a record without a namespace, which is harmless.
+            if (auto ok = record_namespace(plan_.fabric, name); !ok) return ok;
+            auto made = netlink::create_namespace(name);
+            if (!made) forget_namespace(name);
+            return made;
+        }
+        const auto& name = std::get<namespace_object>(*s.before).name;
+        auto gone = netlink::delete_namespace(name);
+        if (!gone && gone.error().code != errc::not_found) return gone;
+        forget_namespace(name);
+        return {};
+    }
+
+    result<void> sysctls(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+        auto handle = open(steps[first].scope);
+        if (!handle) return handle.error();
+        if (steps[first].scope.empty()) {
+            auto memory = found_sysctls(plan_.fabric, plan_.node);
+            if (!memory) return memory.error();
+            const auto size = memory->size();
+            for (std::size_t i = first; i < last; ++i) {
+                if (!steps[i].after) continue;
+                const auto& now = std::get<sysctl_object>(*steps[i].after);
+                // Keys of devices that weft makes or moves vanish with them; the value found is kept where there is one.
+                auto found = netlink::read_sysctl(*handle, now.key);
+                if (found) memory->emplace("|" + now.key, *found);
+            }
+            if (memory->size() != size) {
+                if (auto ok = remember_sysctls(plan_.fabric, plan_.node, *memory); !ok) return ok;
+            }
+        }
+        return each(steps, first, last, done, [&](const step& s) -> result<void> {
+            if (!s.after) return {};
+            const auto& now = std::get<sysctl_object>(*s.after);
+            auto ok = netlink::write_sysctl(*handle, now.key, now.value);
+            // A key goes with its device or its module; what is missing although wanted shows when the host is read back.
+            if (!ok && ok.error().code == errc::not_found) return {};
+            return ok;
+        });
+    }
+
+    static netlink::object object_of(const state_object& o) {
+        return std::visit(
+            [](const auto& v) -> netlink::object {
+                if constexpr (std::is_constructible_v<netlink::object, decltype(v)>) return v;
+                else throw exception({errc::protocol_error, "execute", "", "not a netlink object", 0});
+            },
+            o);
+    }
+
+    result<void> netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+        auto handle = open(steps[first].scope);
+        if (!handle) return handle.error();
+        auto session = netlink::session::open(*handle);
+        if (!session) return session.error();
+        std::vector<netlink::change> changes;
+        for (std::size_t i = first; i < last; ++i) {
+            const auto& s = steps[i];
+            const auto verb = s.kind() == step_kind::create   ? netlink::verb::add
+                              : s.kind() == step_kind::change ? netlink::verb::change
+                                                              : netlink::verb::remove;
+            if (s.kind() == step_kind::change && std::holds_alternative<link>(*s.after)) {
+                changes.push_back({verb, only_changed(std::get<link>(*s.before), std::get<link>(*s.after))});
+            } else {
+                changes.push_back({verb, object_of(s.after ? *s.after : *s.before)});
+            }
+        }
+        const auto outcomes = session->run(changes);
+        for (std::size_t i = 0; i < outcomes.size(); ++i) {
+            if (!outcomes[i]) {
+                auto e = outcomes[i].error();
+                e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + steps[first + i].to_string();
+                return e;
+            }
+            ++done;
+        }
+        return {};
+    }
+
+    // A change message carries what changes and nothing else, so that no other attribute is touched.
+    static link only_changed(const link& before, const link& after) {
+        link out = after;
+        if (before.mac == after.mac) out.mac.reset();
+        if (before.mtu == after.mtu) out.mtu.reset();
+        if (before.group == after.group) out.group.reset();
+        if (before.alias == after.alias) out.alias.clear();
+        if (before.promiscuous == after.promiscuous) out.promiscuous.reset();
+        std::erase_if(out.features, [&](const auto& pair) {
+            const auto at = before.features.find(pair.first);
+            return at != before.features.end() && at->second == pair.second;
+        });
+        return out;
+    }
+
+    result<void> nft_group(const std::vector<step>& steps, std::size_t first, std::size_t last) {
+        auto handle = open(steps[first].scope);
+        if (!handle) return handle.error();
+        netlink::nft_change change;
+        for (std::size_t i = first; i < last; ++i) {
+            if (steps[i].after) change.replace.push_back(std::get<nft::table>(*steps[i].after));
+            else {
+                const auto& t = std::get<nft::table>(*steps[i].before);
+                change.remove.emplace_back(t.family, t.name);
+            }
+        }
+        return netlink::nft_apply(*handle, change);
+    }
+
+    result<void> ovsdb_group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+        auto database = ovs::database::connect(where_.ovs_rundir);
+        if (!database) return database.error();
+        ovs::change_set set;
+        for (std::size_t i = first; i < last; ++i) {
+            const auto& s = steps[i];
+            const auto& o = s.after ? *s.after : *s.before;
+            if (std::holds_alternative<ovs::bridge_row>(o)) {
+                ovs::bridge_change c;
+                if (s.before) c.before = std::get<ovs::bridge_row>(*s.before);
+                if (s.after) c.after = std::get<ovs::bridge_row>(*s.after);
+                set.bridges.push_back(std::move(c));
+            } else {
+                ovs::port_change c{s.scope, std::nullopt, std::nullopt};
+                if (s.before) c.before = std::get<ovs::port_row>(*s.before);
+                if (s.after) c.after = std::get<ovs::port_row>(*s.after);
+                set.ports.push_back(std::move(c));
+            }
+        }
+        auto outcomes = database->commit(set);
+        if (!outcomes) return outcomes.error();
+        done += last - first;  // the rows stand, also where vswitchd could not open a device: an undo must take them back
+        for (const auto& o : *outcomes) {
+            if (o.ofport == -1 || !o.error.empty()) {
+                return error{errc::system_error, "open port", o.interface, "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};
+            }
+        }
+        return {};
+    }
+
+    result<void> flow_group(const std::vector<step>& steps, std::size_t first, std::size_t last) {
+        const auto& bridge = steps[first].scope;
+        auto database = ovs::database::connect(where_.ovs_rundir);
+        if (!database) return database.error();
+        auto bridges = database->snapshot();
+        if (!bridges) return bridges.error();
+        ovs::flow_change change;
+        for (std::size_t i = first; i < last; ++i) {
+            const auto& s = steps[i];
+            if (s.after) change.add.push_back(std::get<ovs::flow>(*s.after));
+            else change.remove.push_back(std::get<ovs::flow>(*s.before));
+        }
+        return ovs::apply_flows(where_.ovs_rundir, bridge, change, numbers_of(*bridges, bridge));
+    }
+
+    const place& where_;
+    const plan& plan_;
+};
+
+// Runs all steps; on failure says how many took effect, in order.
+result<void> run_all(executor& exec, const std::vector<step>& steps, std::size_t& done) {
+    done = 0;
+    while (done < steps.size()) {
+        const auto first = done;
+        auto last = first + 1;
+        while (last < steps.size() && together(steps[first], steps[last])) ++last;
+        auto count = std::size_t{0};
+        auto ok = exec.group(steps, first, last, count);
+        done = first + count;
+        if (!ok) return ok;
+    }
+    return {};
+}
+
+// One weft writes to a host at a time. The lock goes with the process.
+class host_lock {
+public:
+    static result<host_lock> take(const place& where) {
+        ::mkdir("/run/weft", 0700);
+        const std::string path = "/run/weft/lock" + (where.netns.empty() ? "" : "." + where.netns);
+        const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) return errno_error(errno, "lock", path);
+        if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            char pid[32] = {};
+            const auto n = ::pread(fd, pid, sizeof pid - 1, 0);
+            ::close(fd);
+            return error{errc::busy, "lock", path, "another weft is at work, pid " + std::string(pid, n > 0 ? n : 0), 0};
+        }
+        const auto pid = std::to_string(::getpid());
+        if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+            const auto e = errno_error(errno, "lock", path);
+            ::close(fd);
+            return e;
+        }
+        return host_lock(fd);
+    }
+    host_lock(host_lock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    ~host_lock() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+
+private:
+    explicit host_lock(int fd) : fd_(fd) {}
+    int fd_;
+};
+
+struct counters {
+    std::uint64_t netlink = netlink::session::writes() + netlink::nft_writes();
+    std::uint64_t ovsdb = ovs::database::writes();
+    std::uint64_t flows = ovs::flow_writes();
+};
+
+report report_since(const counters& start, const plan& p) {
+    const counters now;
+    return {p.steps.size(), now.netlink - start.netlink, now.ovsdb - start.ovsdb, now.flows - start.flows, p.pending};
+}
+
+result<report> execute_locked(const place& where, const plan& p) {
+    const counters start;
+    executor exec(where, p);
+    std::size_t done = 0;
+    if (auto ok = run_all(exec, p.steps, done); !ok) {
+        auto failure = ok.error();
+        std::string remains;
+        for (std::size_t i = done; i-- > 0;) {
+            const std::vector<step> back = {p.steps[i].inverse()};
+            std::size_t undone = 0;
+            if (auto undo = exec.group(back, 0, 1, undone); !undo) {
+                remains += "\n  not undone: " + p.steps[i].to_string() + ": " + undo.error().message();
+            }
+        }
+        failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
+        return failure;
+    }
+    return report_since(start, p);
+}
+
+}  // namespace
+
+result<report> execute(const place& where, const plan& p) {
+    if (p.empty()) return report{0, 0, 0, 0, p.pending};
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    return execute_locked(where, p);
+}
+
+result<report> apply(const place& where, const host_state& wanted) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    auto p = make_plan(where, wanted);
+    if (!p) return p.error();
+    if (p->empty()) return report{0, 0, 0, 0, p->pending};
+    auto done = execute_locked(where, *p);
+    if (!done) return done;
+    auto left = make_plan(where, wanted);
+    if (!left) return left.error();
+    if (!left->empty()) {
+        return error{errc::protocol_error, "verify", wanted.node,
+                     std::to_string(left->steps.size()) + " steps are still open after apply, the first: " + left->steps[0].to_string(), 0};
+    }
+    return done;
+}
+
+result<report> remove(const place& where, const std::string& fabric, const std::string& node) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    host_state nothing;
+    nothing.fabric = fabric;
+    nothing.node = node;
+    nothing.namespaces.push_back({});  // the host's own: remembered sysctls are put back by make_plan
+    auto p = make_plan(where, nothing);
+    if (!p) return p.error();
+    auto done = execute_locked(where, *p);
+    if (done) {
+        if (auto ok = remember_sysctls(fabric, node, {}); !ok) return ok.error();
+    }
+    return done;
+}
+
+}  // namespace weft::apply

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a host: the namespaces, links, addresses, routes, sysctls, nft tables, OVS rows and flows that a wanted state names or
+// that bear our mark. Writes nothing. Fails where a part that is wanted cannot be read: an unknown state is never "in place".
+// May include: core, model, netlink, ovs.
+#include "apply/records.hpp"
+#include "weft/apply/apply.hpp"
+#include "weft/netlink/nftables.hpp"
+#include "weft/netlink/session.hpp"
+#include "weft/ovs/database.hpp"
+#include "weft/ovs/flows.hpp"
+
+#include "apply/internal.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+namespace weft::apply {
+namespace {
+
+const namespace_state* find_namespace(const host_state& state, const std::string& name) {
+    const auto at = std::find_if(state.namespaces.begin(), state.namespaces.end(), [&](const auto& n) { return n.name == name; });
+    return at == state.namespaces.end() ? nullptr : &*at;
+}
+
+result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted) {
+    namespace_state seen;
+    seen.name = wanted.name;
+    auto session = netlink::session::open(handle);
+    if (!session) return session.error();
+    const bool features = std::any_of(wanted.links.begin(), wanted.links.end(), [](const link& l) { return !l.features.empty(); });
+    if (auto r = session->links(features)) seen.links = std::move(*r); else return r.error();
+    if (auto r = session->addresses()) seen.addresses = std::move(*r); else return r.error();
+    if (auto r = session->routes()) seen.routes = std::move(*r); else return r.error();
+    if (auto r = session->rules()) seen.rules = std::move(*r); else return r.error();
+    if (!wanted.neighbours.empty()) {
+        if (auto r = session->neighbours()) seen.neighbours = std::move(*r); else return r.error();
+    }
+    if (!wanted.nexthops.empty()) {
+        if (auto r = session->nexthops()) seen.nexthops = std::move(*r); else return r.error();
+    }
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : wanted.sysctls) keys.push_back(key);
+    if (!keys.empty()) {
+        auto values = netlink::read_sysctls(handle, keys);
+        if (!values) return values.error();
+        for (const auto& v : *values) {
+            if (v.found) seen.sysctls[v.key] = v.value;
+        }
+    }
+    if (auto r = netlink::nft_tables(handle)) seen.tables = std::move(*r); else return r.error();
+    return seen;
+}
+
+}  // namespace
+
+ovs::port_numbers numbers_of(const std::vector<ovs::bridge_row>& bridges, const std::string& bridge) {
+    ovs::port_numbers numbers;
+    for (const auto& b : bridges) {
+        if (b.name != bridge) continue;
+        for (const auto& p : b.ports) {
+            for (const auto& i : p.interfaces) {
+                if (i.ofport && *i.ofport > 0) numbers[i.name] = static_cast<std::uint32_t>(*i.ofport);
+            }
+        }
+    }
+    return numbers;
+}
+
+bool has_database(const place& where) { return ::access((where.ovs_rundir + "/db.sock").c_str(), F_OK) == 0; }
+
+result<host_state> observe(const place& where, const host_state& wanted) {
+    host_state seen;
+    auto recorded = recorded_namespaces(wanted.fabric);
+    if (!recorded) return recorded.error();
+    const std::set<std::string> ours(recorded->begin(), recorded->end());
+    auto existing = netlink::list_namespaces();
+    if (!existing) return existing.error();
+    const std::set<std::string> exist(existing->begin(), existing->end());
+
+    std::set<std::string> names = {""};
+    for (const auto& n : wanted.namespaces) {
+        if (n.name.empty() || !exist.contains(n.name)) continue;
+        if (!ours.contains(n.name)) {
+            return error{errc::foreign_object, "plan", "namespace " + n.name,
+                         "the name is taken by a namespace that weft did not make; nothing was changed", 0};
+        }
+        names.insert(n.name);
+    }
+    for (const auto& name : ours) {
+        if (exist.contains(name)) names.insert(name);
+    }
+    for (const auto& name : names) {
+        namespace_state nothing;
+        nothing.name = name;
+        const auto* want = find_namespace(wanted, name);
+        if (!want && !name.empty()) {
+            seen.namespaces.push_back(nothing);  // only its removal is of interest
+            continue;
+        }
+        auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
+        if (!handle) return handle.error();
+        auto state = observe_namespace(*handle, want ? *want : nothing);
+        if (!state) return state.error();
+        state->name = name;
+        seen.namespaces.push_back(std::move(*state));
+    }
+
+    if (wanted.bridges.empty() && !has_database(where)) return seen;
+    auto database = ovs::database::connect(where.ovs_rundir);
+    if (!database) return database.error();
+    auto bridges = database->snapshot();
+    if (!bridges) return bridges.error();
+    seen.bridges = std::move(*bridges);
+    for (const auto& [bridge, flows] : wanted.flows) {
+        if (std::none_of(seen.bridges.begin(), seen.bridges.end(), [&](const auto& b) { return b.name == bridge; })) continue;
+        auto dumped = ovs::dump_flows(where.ovs_rundir, bridge, numbers_of(seen.bridges, bridge));
+        if (!dumped) return dumped.error();
+        seen.flows[bridge] = std::move(*dumped);
+    }
+    return seen;
+}
+
+result<host_facts> facts(const place& where, const fabric& f, const std::string& node_name) {
+    host_facts out;
+    const auto at = f.nodes.find(node_name);
+    if (at == f.nodes.end()) return error{errc::not_found, "read facts", "node " + node_name, "the fabric has no such node", 0};
+    auto handle = netlink::namespace_handle::open(where.netns);
+    if (!handle) return handle.error();
+    auto session = netlink::session::open(*handle);
+    if (!session) return session.error();
+    auto links = session->links();
+    if (!links) return links.error();
+    for (const auto& [name, nic] : at->second.nics) {
+        for (const auto& l : *links) {
+            if (l.name == name && l.mac) out.nic_macs[name] = *l.mac;
+        }
+        if (!out.nic_macs.contains(name)) {
+            return error{errc::not_found, "read facts", "NIC " + name + " of node " + node_name,
+                         "this host has no such link; nothing was changed", 0};
+        }
+    }
+    const bool switching = at->second.roles.contains("network") || at->second.roles.contains("compute");
+    out.datapath = ::access("/sys/module/openvswitch", F_OK) == 0 ? "system" : "netdev";
+    if (!switching && !has_database(where)) return out;
+    auto database = ovs::database::connect(where.ovs_rundir);
+    if (!database) return database.error();
+    auto bridges = database->snapshot();
+    if (!bridges) return bridges.error();
+    for (const auto& b : *bridges) {
+        // A bridge keeps the datapath it has: changing it would drop every packet meanwhile.
+        if (b.name == "br-int" && !b.datapath_type.empty()) out.datapath = b.datapath_type;
+        for (const auto& p : b.ports) {
+            const auto network = p.other_config.find("weft-network");
+            if (network != p.other_config.end() && p.tag && *p.tag != 4095) out.local_vlans[network->second] = *p.tag;
+            for (const auto& i : p.interfaces) {
+                const auto id = i.external_ids.find("iface-id");
+                if (id != i.external_ids.end()) out.present_ports[id->second] = p.name;
+            }
+        }
+    }
+    return out;
+}
+
+result<plan> make_plan(const place& where, const host_state& given) {
+    host_state wanted = given;
+    // Sysctls that the state no longer names get back the value that was found.
+    auto memory = found_sysctls(wanted.fabric, wanted.node);
+    if (!memory) return memory.error();
+    std::set<std::string> restored;
+    for (const auto& [where_and_key, value] : *memory) {
+        const auto bar = where_and_key.find('|');
+        const auto scope = where_and_key.substr(0, bar);
+        const auto key = where_and_key.substr(bar + 1);
+        for (auto& n : wanted.namespaces) {
+            if (n.name == scope && n.sysctls.emplace(key, value).second) restored.insert(where_and_key);
+        }
+    }
+    auto seen = observe(where, wanted);
+    if (!seen) return seen.error();
+    for (auto& [bridge, flows] : wanted.flows) {
+        const auto numbers = numbers_of(seen->bridges, bridge);
+        for (auto& f : flows) {
+            auto one = ovs::canonical(f, numbers);
+            if (one) f = std::move(*one);
+            else if (one.error().code != errc::not_found) return one.error();
+            // A port without a number yet: the flow cannot be in place, and keeps its own words in the plan.
+        }
+    }
+    // Keys whose module is not loaded (bridge netfilter, conntrack), and remembered keys whose device is gone, cannot be compared.
+    for (auto& n : wanted.namespaces) {
+        const auto* have = find_namespace(*seen, n.name);
+        if (!have) continue;
+        std::erase_if(n.sysctls, [&](const auto& pair) {
+            const bool optional = pair.first.starts_with("net/bridge/") || pair.first.starts_with("net/netfilter/");
+            return !have->sysctls.contains(pair.first) && (optional || restored.contains(n.name + "|" + pair.first));
+        });
+    }
+    return diff(*seen, wanted);
+}
+
+}  // namespace weft::apply

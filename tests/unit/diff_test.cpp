@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// diff, order and JSON on plain values: what becomes a step, in which order, and what is never touched.
+#include "weft/model/json.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace weft;
+
+namespace {
+
+host_state wanted_with_veth() {
+    host_state w;
+    w.fabric = "f";
+    w.node = "n";
+    namespace_state root;
+    link nic{};
+    nic.name = "eth0";
+    nic.up = true;
+    root.links.push_back(nic);
+    link tap{};
+    tap.name = "tap1";
+    tap.options = veth_options{"qr-1", "qrouter-1", mac_address{{2, 0, 0, 0, 0, 1}}, 1458};
+    tap.mtu = 1458;
+    tap.group = weft_link_group;
+    tap.alias = "weft:f/router";
+    tap.up = true;
+    root.links.push_back(tap);
+    nft::table guard;
+    guard.family = nft::family::netdev;
+    guard.name = "weft";
+    root.tables.push_back(guard);
+    root.addresses.push_back({"eth0", *parse_prefix("10.10.10.52/24"), 0, std::nullopt, weft_protocol, 0});
+    w.namespaces.push_back(root);
+    namespace_state inside;
+    inside.name = "qrouter-1";
+    link qr{};
+    qr.name = "qr-1";
+    qr.options = veth_options{"tap1", "", std::nullopt, std::nullopt};
+    qr.mtu = 1458;
+    qr.group = weft_link_group;
+    qr.alias = "weft:f/router";
+    qr.up = true;
+    inside.links.push_back(qr);
+    w.namespaces.push_back(inside);
+    return w;
+}
+
+host_state seen_with_nic() {
+    host_state s;
+    namespace_state root;
+    link nic{};
+    nic.name = "eth0";
+    root.links.push_back(nic);
+    s.namespaces.push_back(root);
+    return s;
+}
+
+std::size_t index_of(const plan& p, const std::string& text) {
+    for (std::size_t i = 0; i < p.steps.size(); ++i) {
+        if (p.steps[i].to_string().find(text) != std::string::npos) return i;
+    }
+    FAIL("no step says " << text);
+    return 0;
+}
+
+}  // namespace
+
+TEST_CASE("nothing is raised before its guard stands") {
+    const auto p = diff(seen_with_nic(), wanted_with_veth()).value();
+    REQUIRE(index_of(p, "+ namespace qrouter-1") < index_of(p, "+ link tap1"));
+    REQUIRE(index_of(p, "+ link tap1") < index_of(p, "+ nft table netdev weft"));
+    REQUIRE(index_of(p, "+ nft table netdev weft") < index_of(p, "~ link tap1"));
+    REQUIRE_FALSE(std::get<link>(*p.steps[index_of(p, "+ link tap1")].after).up);
+}
+
+TEST_CASE("a veth pair is created by one step, and its other end only raised") {
+    const auto p = diff(seen_with_nic(), wanted_with_veth()).value();
+    for (const auto& s : p.steps) {
+        if (s.object_name() == "qr-1") REQUIRE(s.kind() == step_kind::change);
+    }
+}
+
+TEST_CASE("a state that is as wanted gives an empty plan") {
+    const auto w = wanted_with_veth();
+    REQUIRE(diff(w, w).value().empty());
+}
+
+TEST_CASE("a link of a wanted name without our mark is an error that names it") {
+    auto s = seen_with_nic();
+    link other{};
+    other.name = "tap1";
+    other.options = bridge_options{};
+    s.namespaces[0].links.push_back(other);
+    const auto p = diff(s, wanted_with_veth());
+    REQUIRE(p.has_error());
+    REQUIRE(p.error().code == errc::foreign_object);
+    REQUIRE(p.error().object.find("tap1") != std::string::npos);
+}
+
+TEST_CASE("a missing NIC is an error that names it") {
+    const auto p = diff(host_state{}, wanted_with_veth());
+    REQUIRE(p.has_error());
+    REQUIRE(p.error().object.find("eth0") != std::string::npos);
+}
+
+TEST_CASE("addresses, routes, ports and flows of others stay, ours that left the file go") {
+    auto s = seen_with_nic();
+    auto& root = s.namespaces[0];
+    root.addresses.push_back({"eth0", *parse_prefix("192.0.2.1/24"), 0, std::nullopt, 0, 0});
+    root.addresses.push_back({"eth0", *parse_prefix("192.0.2.2/24"), 0, std::nullopt, weft_protocol, 0});
+    route foreign_route{};
+    foreign_route.destination = *parse_prefix("198.51.100.0/24");
+    foreign_route.protocol = 3;
+    root.routes.push_back(foreign_route);
+    s.bridges.push_back({"br-foreign", "netdev", "", {}, {}, {}, {}});
+    host_state w;
+    w.fabric = "f";
+    w.namespaces.push_back({});
+    w.namespaces[0].links.push_back(root.links[0]);
+    const auto p = diff(s, w).value();
+    REQUIRE(p.steps.size() == 1);
+    REQUIRE(p.steps[0].to_string() == "- address 192.0.2.2/24 dev eth0");
+}
+
+TEST_CASE("flows: learned and foreign ones are never part of a plan, changed actions are one step") {
+    host_state s, w;
+    w.fabric = s.fabric = "f";
+    ovs::bridge_row bridge{"br-tun", "netdev", "secure", {}, {}, {{ovs::mark_fabric, "f"}}, {}};
+    s.bridges = w.bridges = {bridge};
+    s.flows["br-tun"] = {{ovs::flow_cookie, 0, 1, 0, 0, "in_port=1", "drop"},
+                         {ovs::learned_cookie, 20, 1, 0, 300, "dl_vlan=1", "output:1"},
+                         {0x1234, 0, 5, 0, 0, "ip", "drop"},
+                         {ovs::flow_cookie, 3, 1, 0, 0, "tun_id=0x1", "drop"}};
+    w.flows["br-tun"] = {{ovs::flow_cookie, 0, 1, 0, 0, "in_port=1", "goto_table:2"}};
+    const auto p = diff(s, w).value();
+    REQUIRE(p.steps.size() == 2);
+    REQUIRE(p.steps[0].kind() == step_kind::remove);
+    REQUIRE(std::get<ovs::flow>(*p.steps[0].before).table == 3);
+    REQUIRE(p.steps[1].kind() == step_kind::change);
+}
+
+TEST_CASE("a port that vswitchd could not open is work to do, even where its rows are right") {
+    host_state s, w;
+    w.fabric = "f";
+    ovs::port_row port{"eth9", {}, {}, "", {}, {{ovs::mark_fabric, "f"}}, {{"eth9", "", {}, {}, {}, {}, {}, {}, ""}}};
+    ovs::bridge_row bridge{"br-ex", "netdev", "", {}, {}, {{ovs::mark_fabric, "f"}}, {port}};
+    w.bridges = s.bridges = {bridge};
+    REQUIRE(diff(s, w).value().empty());
+    s.bridges[0].ports[0].interfaces[0].ofport = -1;
+    s.bridges[0].ports[0].interfaces[0].error = "could not open network device eth9 (No such device)";
+    REQUIRE(diff(s, w).value().steps.size() == 1);
+}
+
+TEST_CASE("an inverse turns a step round") {
+    const auto p = diff(seen_with_nic(), wanted_with_veth()).value();
+    for (const auto& s : p.steps) {
+        const auto back = s.inverse();
+        REQUIRE(back.before == s.after);
+        REQUIRE(back.after == s.before);
+    }
+}
+
+TEST_CASE("JSON of a host_state reads back to the same value, and a wrong field is named") {
+    const auto w = wanted_with_veth();
+    REQUIRE(host_state_from_json(to_json(w)).value() == w);
+    const auto bad = host_state_from_json(R"({"fabric":"f","namespaces":[{"links":[{"nmae":"x"}]}]})");
+    REQUIRE(bad.has_error());
+    REQUIRE(bad.error().object.find("/namespaces/0/links/0") != std::string::npos);
+}
