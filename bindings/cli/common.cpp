@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading of a fabric file for all verbs: parse, validate, allocate against the lock; and the small output helpers.
+// Fails by weft::exception after the diagnostics have been printed. May include: weft headers and Boost.JSON.
+#include "common.hpp"
+
+#include "weft/model/fabric_file.hpp"
+
+#include <boost/json.hpp>
+
+#include <cstdio>
+#include <unistd.h>
+
+namespace weft::cli {
+
+namespace {
+
+// The lab writes its in-memory allocation here, inside each node's private /run.
+constexpr const char* lab_lock = "/run/weft/fabric.lock";
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+}  // namespace
+
+void fail(errc code, std::string operation, std::string object, std::string detail) {
+    throw exception(error{code, std::move(operation), std::move(object), std::move(detail)});
+}
+
+void print(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
+}
+
+const colours& colour() {
+    static const colours plain{"", "", "", "", ""};
+    static const colours ansi{"\033[32m", "\033[1;31m", "\033[2m", "\033[1m", "\033[0m"};
+    static const bool terminal = ::isatty(STDOUT_FILENO) && !::getenv("NO_COLOR");
+    return terminal ? ansi : plain;
+}
+
+std::vector<diagnostic> diagnostics_of(const options& o, fabric* loaded) {
+    parsed_fabric parsed = load_fabric(o.file);
+    std::vector<diagnostic> all = std::move(parsed.diagnostics);
+    bool usable = true;
+    for (const diagnostic& d : all) usable = usable && d.severity != severity::error;
+    // A file with faults of form would only give false faults of content.
+    if (usable)
+        for (diagnostic& d : roles::validate(parsed.fabric)) {
+            if (d.file.empty()) d.file = o.file;
+            all.push_back(std::move(d));
+        }
+    if (loaded) *loaded = std::move(parsed.fabric);
+    return all;
+}
+
+std::string diagnostics_json(const std::vector<diagnostic>& all) {
+    boost::json::array rows;
+    for (const diagnostic& d : all)
+        rows.push_back({{"severity", d.severity == severity::error ? "error" : "warning"}, {"file", d.file}, {"line", d.place.line},
+                        {"column", d.place.column}, {"path", d.path}, {"value", d.value}, {"problem", d.problem}, {"allowed", d.allowed}});
+    return boost::json::serialize(rows);
+}
+
+fabric load(const options& o) {
+    fabric f;
+    std::size_t errors = 0;
+    for (const diagnostic& d : diagnostics_of(o, &f)) {
+        std::fprintf(stderr, "%s\n", d.to_string().c_str());
+        errors += d.severity == severity::error;
+    }
+    if (errors) fail(errc::invalid_input, "read fabric", o.file, std::to_string(errors) + (errors == 1 ? " error" : " errors"));
+    if (f.file.empty()) f.file = o.file;
+    return f;
+}
+
+std::string find_lock(const options& o) {
+    if (!o.lock.empty()) return o.lock;
+    std::string own = lock_path(o.file);
+    if (!exists(own) && exists(lab_lock)) return lab_lock;
+    return own;
+}
+
+fabric load_complete(const options& o, open_values strictness) {
+    fabric f = load(o);
+    const std::string path = find_lock(o);
+    const roles::lock remembered = load_lock(path).value();
+    const bool complete = roles::is_complete(f);
+    roles::allocation filled = roles::allocate(f, remembered).value();
+    if (strictness == open_values::refuse && !complete && filled.lock != remembered)
+        fail(errc::invalid_input, "use fabric", o.file,
+             remembered.empty() ? "the file leaves values open and there is no lock " + path + "; run: weft allocate " + o.file
+                                : "the lock " + path + " is older than the file; run: weft allocate " + o.file);
+    return std::move(filled.fabric);
+}
+
+}  // namespace weft::cli

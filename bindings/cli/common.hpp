@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What several verbs share: reading a fabric file with its diagnostics, filling it from the lock, printing.
+// Faults of a file are printed one per line on standard error, then weft::exception is thrown. May include: weft headers.
+#pragma once
+
+#include "verbs.hpp"
+
+#include "weft/roles/roles.hpp"
+
+#include <string>
+
+namespace weft::cli {
+
+// How strict a verb is about values that the file leaves open.
+enum class open_values {
+    fill,    // allocate in memory
+    refuse,  // a fresh lock must answer for each of them
+};
+
+// Parses and validates; prints every diagnostic. Errors: invalid_input if one of them is an error.
+fabric load(const options&);
+// load, then allocate; with `refuse` the lock must be fresh.
+fabric load_complete(const options&, open_values);
+
+std::vector<diagnostic> diagnostics_of(const options&, fabric* loaded = nullptr);
+std::string diagnostics_json(const std::vector<diagnostic>&);
+
+// The lock file that speaks for FILE: --lock, the one beside it, else inside a lab node the one that the lab left there.
+std::string find_lock(const options&);
+
+[[noreturn]] void fail(errc, std::string operation, std::string object, std::string detail);
+void print(const std::string& text);  // and a newline if it lacks one
+
+// ANSI codes where standard output is a terminal, nothing elsewhere.
+struct colours { const char *good, *bad, *dim, *bold, *off; };
+const colours& colour();
+
+// Indented text of a state for people.
+std::string describe(const host_state&);
+
+}  // namespace weft::cli

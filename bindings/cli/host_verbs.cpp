@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs that look at a host or change it: show, plan, apply, remove. Only apply and remove write. They fail by
+// weft::exception with the driver's own words, missing privileges included. May include: weft headers and Boost.JSON.
+#include "common.hpp"
+
+#include "weft/model/json.hpp"
+
+#include <boost/json.hpp>
+
+#include <cstdio>
+#include <set>
+
+namespace weft::cli {
+
+namespace {
+
+// Reads the file and this host's facts, and compiles what the node shall be.
+host_state wanted_state(const options& o) {
+    const fabric f = load_complete(o, open_values::refuse);
+    if (!f.nodes.contains(o.node)) {
+        std::string names;
+        for (const auto& [name, node] : f.nodes) names += (names.empty() ? "" : ", ") + name;
+        fail(errc::not_found, "find node", o.node, "the fabric has " + names);
+    }
+    const host_facts facts = apply::facts(o.place, f, o.node).value();
+    return roles::compile(f, o.node, facts).value();
+}
+
+void tell_pending(const std::vector<std::string>& pending) {
+    for (const std::string& name : pending) std::printf("pending: %s has no device yet\n", name.c_str());
+}
+
+int print_report(const options& o, const apply::report& done, const char* nothing) {
+    if (o.json) {
+        print(boost::json::serialize(boost::json::object{
+            {"steps", done.steps}, {"netlink_writes", done.netlink_writes}, {"ovsdb_writes", done.ovsdb_writes},
+            {"flow_writes", done.flow_writes}, {"pending", boost::json::array(done.pending.begin(), done.pending.end())}}));
+        return 0;
+    }
+    tell_pending(done.pending);
+    if (!done.steps) std::printf("%s\n", nothing);
+    else
+        std::printf("%zu steps done: %llu netlink requests, %llu OVSDB transactions, %llu flow changes\n", done.steps,
+                    static_cast<unsigned long long>(done.netlink_writes), static_cast<unsigned long long>(done.ovsdb_writes),
+                    static_cast<unsigned long long>(done.flow_writes));
+    return 0;
+}
+
+// The fabric in a mark "weft:<fabric>/<object>".
+void note_alias(const std::string& alias, std::set<std::string>& found) {
+    const std::size_t slash = alias.find('/');
+    if (alias.starts_with("weft:") && slash != std::string::npos) found.insert(alias.substr(5, slash - 5));
+}
+
+std::set<std::string> marked_fabrics(const host_state& seen) {
+    std::set<std::string> found;
+    for (const namespace_state& ns : seen.namespaces)
+        for (const link& l : ns.links) note_alias(l.alias, found);
+    for (const ovs::bridge_row& bridge : seen.bridges)
+        if (const auto mark = bridge.external_ids.find(ovs::mark_fabric); mark != bridge.external_ids.end()) found.insert(mark->second);
+    return found;
+}
+
+}  // namespace
+
+int show(const options& o) {
+    host_state wanted;
+    if (!o.file.empty()) {
+        if (o.node.empty()) fail(errc::invalid_input, "show", o.file, "FILE needs --node");
+        wanted = wanted_state(o);
+    }
+    const host_state seen = apply::observe(o.place, wanted).value();
+    print(o.json ? to_json(seen) : describe(seen));
+    return 0;
+}
+
+int plan(const options& o) {
+    const weft::plan steps = apply::make_plan(o.place, wanted_state(o)).value();
+    if (o.json) {
+        print(to_json(steps));
+        return steps.empty() ? 0 : 2;
+    }
+    const colours& c = colour();
+    std::string scope;
+    std::size_t created = 0, changed = 0, removed = 0;
+    for (const step& s : steps.steps) {
+        const step_kind kind = s.kind();
+        (kind == step_kind::create ? created : kind == step_kind::change ? changed : removed) += 1;
+        const char* paint = kind == step_kind::create ? c.good : kind == step_kind::change ? c.bold : c.bad;
+        const char sign = kind == step_kind::create ? '+' : kind == step_kind::change ? '~' : '-';
+        std::printf("%s%c %s%s\n", paint, sign, s.to_string().c_str(), c.off);
+        if (!s.bounces.empty()) std::printf("    bounces: %s\n", s.bounces.c_str());
+    }
+    tell_pending(steps.pending);
+    if (steps.empty()) std::printf("%s: nothing to do\n", o.node.c_str());
+    else
+        std::printf("%s: %zu steps: %zu to create, %zu to change, %zu to remove\n", o.node.c_str(), steps.steps.size(), created, changed,
+                    removed);
+    return steps.empty() ? 0 : 2;
+}
+
+int apply(const options& o) {
+    return print_report(o, apply::apply(o.place, wanted_state(o)).value(), "nothing to do");
+}
+
+int remove(const options& o) {
+    std::string name = o.fabric;
+    if (name.empty()) {
+        const std::set<std::string> found = marked_fabrics(apply::observe(o.place, host_state{}).value());
+        if (found.size() > 1) {
+            std::string names;
+            for (const std::string& each : found) names += (names.empty() ? "" : ", ") + each;
+            fail(errc::invalid_input, "remove", o.node, "several fabrics are on this host, give --fabric: " + names);
+        }
+        if (found.empty()) return print_report(o, {}, "nothing of weft's is here");
+        name = *found.begin();
+    }
+    return print_report(o, apply::remove(o.place, name, o.node).value(), "nothing of weft's is here");
+}
+
+}  // namespace weft::cli
