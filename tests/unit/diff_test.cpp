@@ -13,11 +13,11 @@ host_state wanted_with_veth() {
     w.fabric = "f";
     w.node = "n";
     namespace_state root;
-    link nic{};
+    weft::link nic{};
     nic.name = "eth0";
     nic.up = true;
     root.links.push_back(nic);
-    link tap{};
+    weft::link tap{};
     tap.name = "tap1";
     tap.options = veth_options{"qr-1", "qrouter-1", mac_address{{2, 0, 0, 0, 0, 1}}, 1458};
     tap.mtu = 1458;
@@ -33,7 +33,7 @@ host_state wanted_with_veth() {
     w.namespaces.push_back(root);
     namespace_state inside;
     inside.name = "qrouter-1";
-    link qr{};
+    weft::link qr{};
     qr.name = "qr-1";
     qr.options = veth_options{"tap1", "", std::nullopt, std::nullopt};
     qr.mtu = 1458;
@@ -48,7 +48,7 @@ host_state wanted_with_veth() {
 host_state seen_with_nic() {
     host_state s;
     namespace_state root;
-    link nic{};
+    weft::link nic{};
     nic.name = "eth0";
     root.links.push_back(nic);
     s.namespaces.push_back(root);
@@ -70,7 +70,7 @@ TEST_CASE("nothing is raised before its guard stands") {
     REQUIRE(index_of(p, "+ namespace qrouter-1") < index_of(p, "+ link tap1"));
     REQUIRE(index_of(p, "+ link tap1") < index_of(p, "+ nft table netdev weft"));
     REQUIRE(index_of(p, "+ nft table netdev weft") < index_of(p, "~ link tap1"));
-    REQUIRE_FALSE(std::get<link>(*p.steps[index_of(p, "+ link tap1")].after).up);
+    REQUIRE_FALSE(std::get<weft::link>(*p.steps[index_of(p, "+ link tap1")].after).up);
 }
 
 TEST_CASE("a veth pair is created by one step, and its other end only raised") {
@@ -87,7 +87,7 @@ TEST_CASE("a state that is as wanted gives an empty plan") {
 
 TEST_CASE("a link of a wanted name without our mark is an error that names it") {
     auto s = seen_with_nic();
-    link other{};
+    weft::link other{};
     other.name = "tap1";
     other.options = bridge_options{};
     s.namespaces[0].links.push_back(other);

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine on a real kernel without Open vSwitch: a namespace of its own stands for the host.
+//
+//   [peer ns "…w"] eth0 ──veth── eth0 [host ns "…h"]   the NIC of the host; [qrouter ns "…r"] qr-1 ──veth── tap1 [host]
+#include "weft/apply/apply.hpp"
+#include "weft/netlink/nftables.hpp"
+#include "weft/netlink/session.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <unistd.h>
+
+using namespace weft;
+
+namespace {
+
+struct host {
+    std::string base = "wa" + std::to_string(::getpid());
+    std::string name = base + "h", wire = base + "w", routed = base + "r";
+    apply::place place{name, "/nonexistent/openvswitch"};
+
+    host() {
+        netlink::create_namespace(name).value();
+        netlink::create_namespace(wire).value();
+        weft::link nic{};
+        nic.name = "eth0";
+        nic.options = veth_options{"eth0", wire, std::nullopt, std::nullopt};
+        session().run_one({netlink::verb::add, nic}).value();
+    }
+    ~host() {
+        (void)apply::remove(place, "unit", "n");
+        for (const auto& n : {name, wire, routed}) (void)netlink::delete_namespace(n);
+    }
+    netlink::namespace_handle handle() const { return netlink::namespace_handle::open(name).value(); }
+    netlink::session session() const { return netlink::session::open(handle()).value(); }
+
+    host_state wanted() const {
+        host_state w;
+        w.fabric = "unit";
+        w.node = "n";
+        namespace_state root;
+        weft::link nic{};
+        nic.name = "eth0";
+        nic.up = true;
+        root.links.push_back(nic);
+        weft::link tap{};
+        tap.name = "tap1";
+        tap.options = veth_options{"qr-1", routed, mac_address{{2, 0, 0, 0, 0, 9}}, 1458};
+        tap.mtu = 1458;
+        tap.group = weft_link_group;
+        tap.alias = "weft:unit/router";
+        tap.up = true;
+        root.links.push_back(tap);
+        root.addresses.push_back({"eth0", *parse_prefix("10.10.10.52/24"), 0, std::nullopt, weft_protocol, 0});
+        weft::route def{};
+        def.destination = *parse_prefix("0.0.0.0/0");
+        def.nexthops.push_back({parse_ip("10.10.10.1").value(), "eth0", 0, false});
+        root.routes.push_back(def);
+        root.sysctls["net/ipv4/conf/all/arp_ignore"] = "1";
+        nft::table guard;
+        guard.family = nft::family::netdev;
+        guard.name = "weft";
+        nft::chain chain;
+        chain.name = "ingress-tap1";
+        chain.type = "filter";
+        chain.priority = -300;
+        chain.policy = 0;
+        chain.devices = {"tap1"};
+        guard.chains.push_back(chain);
+        root.tables.push_back(guard);
+        w.namespaces.push_back(root);
+        namespace_state inside;
+        inside.name = routed;
+        weft::link lo{};
+        lo.name = "lo";
+        lo.up = true;
+        inside.links.push_back(lo);
+        weft::link qr{};
+        qr.name = "qr-1";
+        qr.options = veth_options{"tap1", "", std::nullopt, std::nullopt};
+        qr.mac = mac_address{{2, 0, 0, 0, 0, 9}};
+        qr.mtu = 1458;
+        qr.group = weft_link_group;
+        qr.alias = "weft:unit/router";
+        qr.up = true;
+        qr.features["tx-checksum-ip-generic"] = false;
+        inside.links.push_back(qr);
+        inside.addresses.push_back({"qr-1", *parse_prefix("50.50.1.1/24"), 0, std::nullopt, weft_protocol, 0});
+        inside.sysctls["net/ipv4/ip_forward"] = "1";
+        w.namespaces.push_back(inside);
+        return w;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("apply reaches the wanted state, a second apply writes nothing, remove brings back what was found") {
+    host h;
+    auto session = h.session();
+    const auto links_before = session.links().value().size();
+    const auto found = netlink::read_sysctl(h.handle(), "net/ipv4/conf/all/arp_ignore").value();
+    // A foreign address and route must survive all of it.
+    weft::address_entry foreign{"eth0", *parse_prefix("192.0.2.7/24"), 0, std::nullopt, 0, 0};
+    session.run_one({netlink::verb::add, foreign}).value();
+
+    const auto first = apply::apply(h.place, h.wanted());
+    INFO((first ? std::string("ok") : first.error().message()));
+    REQUIRE(first.has_value());
+    REQUIRE(first->netlink_writes > 0);
+
+    const auto writes = netlink::session::writes() + netlink::nft_writes();
+    const auto again = apply::apply(h.place, h.wanted()).value();
+    REQUIRE(again.steps == 0);
+    REQUIRE(netlink::session::writes() + netlink::nft_writes() == writes);
+
+    // By-hand damage shows in the plan: never "nothing to do" when something is gone.
+    session.run_one({netlink::verb::remove, h.wanted().namespaces[0].addresses[0]}).value();
+    REQUIRE_FALSE(apply::make_plan(h.place, h.wanted()).value().empty());
+    apply::apply(h.place, h.wanted()).value();
+
+    apply::remove(h.place, "unit", "n").value();
+    REQUIRE(session.links().value().size() == links_before);
+    REQUIRE(netlink::read_sysctl(h.handle(), "net/ipv4/conf/all/arp_ignore").value() == found);
+    REQUIRE(netlink::nft_tables(h.handle(), "").value().empty());
+    REQUIRE(netlink::namespace_handle::open(h.routed).has_error());
+    const auto left = session.addresses().value();
+    REQUIRE(std::any_of(left.begin(), left.end(), [&](const auto& a) { return a.address == foreign.address; }));
+    REQUIRE(std::none_of(left.begin(), left.end(), [](const auto& a) { return a.protocol == weft_protocol; }));
+}
+
+TEST_CASE("a failing step undoes the earlier ones and is reported with the kernel's words") {
+    host h;
+    auto session = h.session();
+    auto wanted = h.wanted();
+    wanted.namespaces[0].routes[0].nexthops[0].gateway = parse_ip("203.0.113.1").value();  // no such neighbour network
+    const auto failed = apply::apply(h.place, wanted);
+    REQUIRE(failed.has_error());
+    INFO(failed.error().message());
+    REQUIRE(failed.error().message().find("undone") != std::string::npos);
+    REQUIRE(failed.error().message().find("default") != std::string::npos);
+    REQUIRE(session.get_link("tap1").has_error());
+    REQUIRE(netlink::namespace_handle::open(h.routed).has_error());
+}
+
+TEST_CASE("a namespace of a wanted name that is not ours stops the plan before anything is written") {
+    host h;
+    netlink::create_namespace(h.routed).value();
+    const auto writes = netlink::session::writes() + netlink::nft_writes();
+    const auto refused = apply::apply(h.place, h.wanted());
+    REQUIRE(refused.has_error());
+    REQUIRE(refused.error().code == errc::foreign_object);
+    REQUIRE(refused.error().object.find(h.routed) != std::string::npos);
+    REQUIRE(netlink::session::writes() + netlink::nft_writes() == writes);
+}
