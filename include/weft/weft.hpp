@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole library in one include. The picture is in docs/architecture.md: a fabric is read, allocated and compiled to the
+// wanted host_state of a node; apply observes the live one, and the difference is the plan.
+#pragma once
+
+#include "weft/apply/apply.hpp"
+#include "weft/lab/lab.hpp"
+#include "weft/model/fabric_file.hpp"
+#include "weft/model/json.hpp"
+#include "weft/netlink/nftables.hpp"
+#include "weft/netlink/session.hpp"
+#include "weft/ovs/database.hpp"
+#include "weft/ovs/flows.hpp"
+#include "weft/roles/roles.hpp"
