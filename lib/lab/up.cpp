@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// lab::up: namespaces, node processes side by side, cables meanwhile, then each node's wanted state applied inside it by a
+// helper of its own. All or nothing: on any error, SIGINT or SIGTERM what was made is taken down again, and the first error
+// is what the caller gets.
+#include "lab/folder.hpp"
+#include "lab/process.hpp"
+#include "lab/teardown.hpp"
+#include "lab/topology.hpp"
+#include "lab/wiring.hpp"
+#include "weft/lab/lab.hpp"
+#include "weft/model/json.hpp"
+#include "weft/netlink/namespaces.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <future>
+#include <mutex>
+
+namespace weft::lab {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr const char* ovs_schema = "/usr/share/openvswitch/vswitch.ovsschema";
+
+result<void> run_tool(const std::vector<std::string>& argv, const std::string& log) {
+    auto tool = child::start(argv, log);
+    if (!tool) return tool.error();
+    tool->close_input();
+    if (const int status = tool->wait(); status != 0)
+        return error{errc::unavailable, "run", argv[0], "exit status " + std::to_string(status) + ": " + read_file(log).value_or("")};
+    return {};
+}
+
+struct bring_up {
+    const fabric& f;
+    const compiler& compile;
+    std::string lab;
+    topology plan;
+    std::string helper;
+    std::vector<std::string> made;  // namespaces
+    std::map<std::string, child> holders;
+    std::mutex compiling;           // the caller's function may not be safe to call twice at once
+
+    result<void> interrupted() const {
+        if (interrupt_guard::interrupted()) return error{errc::busy, "bring up lab", lab, "interrupted by a signal", EINTR};
+        return {};
+    }
+
+    bool any_switch() const {
+        for (const auto& m : plan.members)
+            if (m.ovs) return true;
+        return false;
+    }
+
+    // The database is made once, with its root row, and copied by every node.
+    result<void> template_database() const {
+        const auto file = lab_folder(lab) + "/conf.db", log = lab_folder(lab) + "/ovsdb-tool.log";
+        if (auto done = run_tool({"ovsdb-tool", "create", file, ovs_schema}, log); !done) return done;
+        return run_tool({"ovsdb-tool", "transact", file, R"(["Open_vSwitch",{"op":"insert","table":"Open_vSwitch","row":{}}])"}, log);
+    }
+
+    result<void> namespaces() {
+        for (const auto& m : plan.members) {
+            if (auto go = interrupted(); !go) return go;
+            if (auto done = netlink::create_namespace(m.netns); !done) return done;
+            made.push_back(m.netns);
+        }
+        return {};
+    }
+
+    result<void> start_nodes() {
+        for (const auto& m : plan.members) {
+            if (m.kind != "node") continue;
+            const auto folder = node_folder(lab, m.name);
+            std::filesystem::create_directories(folder + "/ovs");
+            auto holder = child::start({helper, "hold", lab, m.name, m.netns, m.ovs ? "ovs" : "plain"}, folder + "/node.log");
+            if (!holder) return holder.error();
+            // The process id is written before the process has done anything that must be taken down.
+            if (auto done = write_file(folder + "/pid", std::to_string(holder->pid()) + "\n"); !done) return done;
+            holders.emplace(m.name, std::move(*holder));
+        }
+        return {};
+    }
+
+    host_facts facts_of(const planned_member& m, bool plugged) const {
+        host_facts facts;
+        facts.datapath = "netdev";
+        for (const auto& n : m.nics) facts.nic_macs[n.device] = n.mac;
+        if (plugged)
+            for (const auto& p : plan.plugs)
+                if (p.node == m.name) facts.present_ports[p.iface_id] = p.tap;
+        return facts;
+    }
+
+    // The rows that a hypervisor would make: on the dead VLAN until weft knows them.
+    host_state plugged_rows(const std::string& node) const {
+        host_state rows;
+        ovs::bridge_row bridge;
+        bridge.name = "br-int";
+        for (const auto& p : plan.plugs) {
+            if (p.node != node) continue;
+            ovs::interface_row interface;
+            interface.name = p.tap;
+            interface.external_ids = {{"iface-id", p.iface_id}, {"attached-mac", p.mac.to_string()}, {"iface-status", "active"}, {"vm-id", p.vm_id}};
+            ovs::port_row port;
+            port.name = p.tap;
+            port.tag = 4095;
+            port.interfaces.push_back(std::move(interface));
+            bridge.ports.push_back(std::move(port));
+        }
+        if (!bridge.ports.empty()) rows.bridges.push_back(std::move(bridge));
+        return rows;
+    }
+
+    result<void> send(child& worker, const char* verb, const host_state& state) const {
+        const auto text = to_json(state);
+        if (auto done = worker.write(std::string(verb) + " " + std::to_string(text.size()) + "\n" + text); !done) return done;
+        auto answer = worker.read_line(seconds(60));
+        if (!answer) return answer.error();
+        if (*answer != "ok") return decode_error(*answer);
+        return {};
+    }
+
+    result<void> apply_compiled(child& worker, const planned_member& m, bool plugged) {
+        auto wanted = [&] {
+            const std::lock_guard lock(compiling);
+            return compile(f, m.name, facts_of(m, plugged));
+        }();
+        if (!wanted) return wanted.error();
+        return send(worker, "apply", *wanted);
+    }
+
+    result<void> settle(const planned_member& m) {
+        auto ready = holders.at(m.name).read_line(seconds(30));
+        if (!ready) return ready.error();
+        if (!ready->starts_with("ready ")) return decode_error(*ready);
+        if (auto done = write_file(node_folder(lab, m.name) + "/mnt", ready->substr(6) + "\n"); !done) return done;
+        auto worker = child::start({helper, "apply", lab, m.name}, node_folder(lab, m.name) + "/apply.log");
+        if (!worker) return worker.error();
+        auto done = [&]() -> result<void> {
+            if (auto first = apply_compiled(*worker, m, false); !first) return first;
+            const auto rows = plugged_rows(m.name);
+            if (rows.bridges.empty()) return {};
+            if (auto plugged = send(*worker, "plug", rows); !plugged) return plugged;
+            if (auto second = apply_compiled(*worker, m, true); !second) return second;
+            return raise_taps(plan, m.name);
+        }();
+        if (!done) worker->kill(SIGKILL);
+        worker->close_input();
+        worker->wait();
+        return done;
+    }
+
+    result<void> settle_all() {
+        std::vector<std::pair<std::string, std::future<result<void>>>> running;
+        for (const auto& m : plan.members)
+            if (m.kind == "node") running.emplace_back(m.name, std::async(std::launch::async, [this, &m] { return settle(m); }));
+        std::optional<error> first;
+        for (auto& [name, outcome] : running) {
+            auto done = outcome.get();
+            if (done || first) continue;
+            first = done.error();
+            first->object += first->object.empty() ? "node " + name : " on node " + name;
+        }
+        if (first) return *first;
+        return {};
+    }
+
+    result<void> run() {
+        auto database = std::async(std::launch::async, [this]() -> result<void> { return any_switch() ? template_database() : result<void>{}; });
+        auto spaces = namespaces();
+        if (auto done = database.get(); !done) return done;
+        if (!spaces) return spaces;
+        if (auto done = start_nodes(); !done) return done;
+        if (auto done = wire(plan); !done) return done;
+        if (auto go = interrupted(); !go) return go;
+        if (auto done = settle_all(); !done) return done;
+        return interrupted();
+    }
+};
+
+}  // namespace
+
+result<void> up(const fabric& f, const compiler& compile, const std::string& given) {
+    const auto name = given.empty() ? f.name : given;
+    if (auto named = check_lab_name(name); !named) return named;
+    auto plan = plan_topology(f, name);
+    if (!plan) return plan.error();
+    auto helper = find_helper();
+    if (!helper) return helper.error();
+
+    const interrupt_guard guard;
+    std::error_code ignored;
+    std::filesystem::create_directories(lab_root(), ignored);
+    // Making the folder is the claim to the name: of two at once, one gets it.
+    if (::mkdir(lab_folder(name).c_str(), 0755) < 0) {
+        if (errno == EEXIST) return error{errc::already_exists, "bring up lab", name, "a lab of that name stands, whole or in part; take it down first"};
+        return errno_error(errno, "bring up lab", name);
+    }
+    auto lock = folder_lock::take(name);
+    bring_up work{f, compile, name, std::move(*plan), *helper, {}, {}, {}};
+    auto done = [&]() -> result<void> {
+        if (!lock) return lock.error();
+        record r{name, f.file.empty() ? std::string() : std::filesystem::absolute(f.file).string(), {}};
+        for (const auto& m : work.plan.members) r.members.push_back({m.name, m.kind, m.netns});
+        if (auto written = write_record(r); !written) return written;
+        if (auto written = write_file(lab_folder(name) + "/fabric.json", to_json(f)); !written) return written;
+        return work.run();
+    }();
+    if (done) return done;
+    for (auto& [node, holder] : work.holders) holder.kill(SIGTERM);
+    // The first error is the one that tells; what teardown says beside is seen when `down` is tried again.
+    (void)take_down(name, work.made);
+    for (auto& [node, holder] : work.holders) holder.wait();
+    return done;
+}
+
+}  // namespace weft::lab
