@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implements openflow.hpp with poll(2). Reading and writing go on together, so that a switch that answers while we still send
+// never blocks either side.
+#include "ovs/openflow.hpp"
+
+#include "ovs/idl_shim.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace weft::ovs {
+
+result<openflow_connection> openflow_connection::open(const std::string& rundir, const std::string& bridge, const char* operation,
+                                                      clock::time_point deadline) {
+    weft_ovs_init();
+    if (bridge.empty() || bridge.find('/') != std::string::npos) {
+        return error{errc::invalid_input, operation, bridge, "not a bridge name", 0};
+    }
+    auto fd = connect_unix(rundir + "/" + bridge + ".mgmt", operation);
+    if (!fd) {
+        return fd.error();
+    }
+    openflow_connection c;
+    c.fd_ = std::move(*fd);
+    c.operation_ = operation;
+    c.object_ = bridge;
+    c.deadline_ = deadline;
+    weft_message hello{};
+    weft_encode_hello(&hello);
+    c.send(hello);
+    auto answer = c.receive();
+    if (!answer) {
+        return answer.error();
+    }
+    switch (weft_message_kind(answer->data(), answer->size())) {
+    case WEFT_HELLO: c.version_ = weft_hello_version(answer->data(), answer->size()); break;
+    case WEFT_ERROR: {
+        char* text = weft_error_text(answer->data(), answer->size());
+        error e = c.fail(errc::unsupported, text);
+        std::free(text);
+        return e;
+    }
+    default: return c.fail(errc::protocol_error, "the switch did not greet");
+    }
+    if (c.version_ == 0) {
+        return c.fail(errc::unsupported, "the bridge speaks neither OpenFlow 1.3 nor 1.4");
+    }
+    return c;
+}
+
+std::uint32_t openflow_connection::send(weft_message& m) {
+    out_.insert(out_.end(), m.data, m.data + m.size);
+    std::free(m.data);
+    m.data = nullptr;
+    return m.xid;
+}
+
+result<void> openflow_connection::wait() {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - clock::now()).count();
+    if (left <= 0) {
+        return fail(broken_ == errc::outcome_unknown ? broken_ : errc::timed_out, "the switch did not answer in time");
+    }
+    pollfd p{fd_.get(), static_cast<short>(POLLIN | (sent_ < out_.size() ? POLLOUT : 0)), 0};
+    const int n = ::poll(&p, 1, static_cast<int>(std::min<long long>(left, 60000)));
+    if (n < 0 && errno != EINTR) {
+        return errno_error(errno, operation_, object_);
+    }
+    if (n <= 0) {
+        return {};
+    }
+    if (p.revents & POLLOUT) {
+        const auto done = ::send(fd_.get(), out_.data() + sent_, out_.size() - sent_, MSG_NOSIGNAL);
+        if (done > 0) {
+            sent_ += static_cast<std::size_t>(done);
+            if (sent_ == out_.size()) {
+                out_.clear();
+                sent_ = 0;
+            }
+        } else if (errno != EAGAIN && errno != EINTR) {
+            return fail(broken_, std::strerror(errno));
+        }
+    }
+    if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+        std::array<std::uint8_t, 65536> chunk;
+        const auto got = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
+        if (got > 0) {
+            in_.insert(in_.end(), chunk.begin(), chunk.begin() + got);
+        } else if (got == 0) {
+            return fail(broken_, "the switch closed the connection");
+        } else if (errno != EAGAIN && errno != EINTR) {
+            return fail(broken_, std::strerror(errno));
+        }
+    }
+    return {};
+}
+
+result<std::vector<std::uint8_t>> openflow_connection::receive() {
+    for (;;) {
+        while (in_.size() - taken_ >= WEFT_HEADER_SIZE) {
+            const auto size = weft_message_size(in_.data() + taken_);
+            if (size < WEFT_HEADER_SIZE) {
+                return fail(errc::protocol_error, "a message shorter than its header");
+            }
+            if (in_.size() - taken_ < size) {
+                break;
+            }
+            std::vector<std::uint8_t> message(in_.begin() + static_cast<std::ptrdiff_t>(taken_),
+                                              in_.begin() + static_cast<std::ptrdiff_t>(taken_ + size));
+            taken_ += size;
+            if (weft_message_kind(message.data(), message.size()) != WEFT_ECHO) {
+                return message;
+            }
+            weft_message reply{};
+            weft_encode_echo_reply(message.data(), message.size(), &reply);
+            send(reply);
+        }
+        // Only what has not been taken yet stays; this keeps the buffer at about one chunk.
+        in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(taken_));
+        taken_ = 0;
+        if (auto ok = wait(); !ok) {
+            return ok.error();
+        }
+    }
+}
+
+}  // namespace weft::ovs
