@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// YAML text to the tree of fabric_file_tree.hpp, by yaml-cpp's event handler: it gives the place of every token and never
+// expands an alias, so that a small file cannot become a large value. Fails by diagnostics only; never throws for bad input.
+#include "model/fabric_file_tree.hpp"
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+#include <memory>
+#include <set>
+#include <sstream>
+
+namespace weft::yaml {
+namespace {
+
+// Thrown out of the event handler to end the parse at once; caught in parse().
+struct too_deep {};
+
+source_place place_of(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
+
+class tree_builder : public YAML::EventHandler {
+public:
+    tree_builder(const std::string& file, std::vector<diagnostic>& faults) : file_(file), faults_(faults) {}
+
+    node root;
+    bool seen_root = false;
+
+    void OnDocumentStart(const YAML::Mark&) override {}
+    void OnDocumentEnd() override {}
+
+    void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        check_properties(mark, "?", anchor);
+        add({node::kind::null, {}, place_of(mark), {}, {}});
+    }
+    void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+        fault(mark, "*", "is an alias, which a fabric file must not have", "write the value out");
+        add({node::kind::null, {}, place_of(mark), {}, {}});
+    }
+    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) override {
+        // "?" is what yaml-cpp gives to a plain scalar and "!" to a quoted one; anything else was written by hand.
+        check_properties(mark, tag == "!" ? "?" : tag, anchor);
+        add({node::kind::scalar, text, place_of(mark), {}, {}});
+    }
+    void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+        open(mark, tag, anchor, node::kind::list);
+    }
+    void OnSequenceEnd() override { close(); }
+    void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+        open(mark, tag, anchor, node::kind::map);
+    }
+    void OnMapEnd() override { close(); }
+
+private:
+    struct frame {
+        node value;
+        std::unique_ptr<node> key;  // a map's key that waits for its value
+        std::set<std::string> keys;
+    };
+
+    void fault(const YAML::Mark& mark, std::string value, std::string problem, std::string allowed) {
+        faults_.push_back({severity::error, file_, place_of(mark), {}, std::move(value), std::move(problem), std::move(allowed)});
+    }
+
+    void check_properties(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
+        if (anchor != 0) fault(mark, "&", "is an anchor, which a fabric file must not have", "write the value out");
+        if (!tag.empty() && tag != "?") fault(mark, tag, "is a tag, which a fabric file must not have", "a plain value");
+    }
+
+    void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, enum node::kind kind) {
+        check_properties(mark, tag, anchor);
+        if (stack_.size() >= static_cast<std::size_t>(max_depth)) {
+            fault(mark, {}, "is nested too deeply", "at most " + std::to_string(max_depth) + " levels");
+            throw too_deep{};
+        }
+        frame f;
+        f.value.kind = kind;
+        f.value.place = place_of(mark);
+        stack_.push_back(std::move(f));
+    }
+
+    void close() {
+        node done = std::move(stack_.back().value);
+        stack_.pop_back();
+        add(std::move(done));
+    }
+
+    void add(node value) {
+        if (stack_.empty()) {
+            root = std::move(value);
+            seen_root = true;
+            return;
+        }
+        frame& top = stack_.back();
+        if (top.value.kind == node::kind::list) {
+            top.value.items.push_back(std::move(value));
+            return;
+        }
+        if (!top.key) {
+            if (value.kind != node::kind::scalar)
+                fault_at(value.place, std::string(to_string(value.kind)), "cannot be a key", "a name");
+            top.key = std::make_unique<node>(std::move(value));
+            return;
+        }
+        node key = std::move(*top.key);
+        top.key.reset();
+        if (key.kind != node::kind::scalar) return;
+        if (!top.keys.insert(key.text).second) {
+            fault_at(key.place, key.text, "is a duplicate key", "each key once");
+            return;
+        }
+        top.value.entries.emplace_back(std::move(key), std::move(value));
+    }
+
+    void fault_at(source_place place, std::string value, std::string problem, std::string allowed) {
+        faults_.push_back({severity::error, file_, place, {}, std::move(value), std::move(problem), std::move(allowed)});
+    }
+
+    const std::string& file_;
+    std::vector<diagnostic>& faults_;
+    std::vector<frame> stack_;
+};
+
+// A byte that no fabric file needs and that would garble a terminal which prints it. Returns false when one was found.
+bool check_bytes(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {
+    int line = 1, column = 1;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if ((byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f) {
+            static constexpr char digits[] = "0123456789abcdef";
+            faults.push_back({severity::error, file, {line, column}, {},
+                              std::string("\\x") + digits[byte >> 4] + digits[byte & 15], "is a control byte", "UTF-8 text"});
+            return false;
+        }
+        if (c == '\n') ++line, column = 1;
+        else ++column;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string_view to_string(enum node::kind kind) {
+    switch (kind) {
+        case node::kind::null: return "nothing";
+        case node::kind::scalar: return "a value";
+        case node::kind::map: return "a map";
+        case node::kind::list: return "a list";
+    }
+    return "";
+}
+
+node parse(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {
+    if (text.size() > max_bytes) {
+        faults.push_back({severity::error, file, {1, 1}, {}, std::to_string(text.size()) + " bytes", "is too large",
+                          "at most " + std::to_string(max_bytes) + " bytes"});
+        return {};
+    }
+    if (!check_bytes(text, file, faults)) return {};
+    tree_builder builder(file, faults);
+    try {
+        std::istringstream stream{std::string(text)};
+        YAML::Parser parser(stream);
+        if (parser.HandleNextDocument(builder)) {
+            std::vector<diagnostic> ignored;
+            tree_builder rest(file, ignored);
+            if (parser.HandleNextDocument(rest))
+                faults.push_back({severity::error, file, rest.root.place, {}, "---", "begins a second document", "one document"});
+        }
+    } catch (const YAML::Exception& e) {
+        faults.push_back({severity::error, file, place_of(e.mark), {}, {}, "is not YAML: " + e.msg, {}});
+    } catch (const too_deep&) {
+        // Its diagnostic is there already.
+    }
+    return std::move(builder.root);
+}
+
+}  // namespace weft::yaml

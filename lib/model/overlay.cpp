@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The overlay's overhead as numbers; see the header. Pure, cannot fail.
+#include "weft/model/overlay.hpp"
+
+namespace weft {
+
+std::uint32_t overlay_overhead(const std::string& type, bool v6_underlay) {
+    constexpr std::uint32_t inner_ethernet = 14, ipv4 = 20, ipv6 = 40, gre_with_key = 8, udp = 8, vxlan_or_geneve = 8;
+    return (v6_underlay ? ipv6 : ipv4) + (type == "gre" ? gre_with_key : udp + vxlan_or_geneve) + inner_ethernet;
+}
+
+std::uint32_t network_mtu(const fabric& f, const std::string& tenant, const std::string& network) {
+    const auto t = f.tenants.find(tenant);
+    if (t == f.tenants.end()) return 0;
+    const auto n = t->second.networks.find(network);
+    if (n == t->second.networks.end()) return 0;
+    if (n->second.mtu) return *n->second.mtu;
+    const auto underlay = f.networks.find(tunnel_network);
+    // Without an underlay nothing is encapsulated (an all-in-one): the tenant has a plain Ethernet MTU.
+    if (underlay == f.networks.end()) return 1500;
+    const auto overhead = overlay_overhead(f.overlay.type, underlay->second.cidr.is_v6());
+    return underlay->second.mtu > overhead ? underlay->second.mtu - overhead : 0;
+}
+
+}  // namespace weft

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, fixed and floating addresses, MACs. A value in
+// the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other. Pure;
+// fails with invalid_input when a range is exhausted.
+#include "weft/roles/roles.hpp"
+
+#include "roles/topology.hpp"
+
+#include <charconv>
+
+namespace weft::roles {
+namespace {
+
+// One pool: what is taken, and the addresses it may give.
+struct pool {
+    std::set<ip_address> taken;
+    address_range range;
+    ip_address next;  // no address before it is free, so that filling a large pool stays linear
+
+    bool holds(const ip_address& a) const {
+        return a.is_v6() == range.first.is_v6() && !(a < range.first) && !(range.last < a);
+    }
+    // Nothing when the pool is exhausted.
+    std::optional<ip_address> take() {
+        while (holds(next) && taken.count(next)) next = advance(next, 1);
+        if (!holds(next)) return {};
+        taken.insert(next);
+        return next;
+    }
+};
+
+class allocator {
+public:
+    allocator(const fabric& f, const lock& remembered) : remembered_(remembered) { out_.fabric = f; }
+
+    result<allocation> run() {
+        if (auto done = fill_networks(); !done) return done.error();
+        if (auto done = fill_external(); !done) return done.error();
+        if (auto done = fill_ports(); !done) return done.error();
+        return std::move(out_);
+    }
+
+private:
+    static error exhausted(const std::string& object, std::string detail) {
+        return {errc::invalid_input, "allocate", object, std::move(detail), 0};
+    }
+
+    std::optional<std::string> remembered(const std::string& key) const {
+        const auto found = remembered_.find(key);
+        return found == remembered_.end() ? std::nullopt : std::optional(found->second);
+    }
+
+    // Takes the lock's address for `key` if it is still free and in the pool.
+    bool restore(const std::string& key, pool& from, std::optional<ip_address>& into) {
+        const auto text = remembered(key);
+        if (!text) return false;
+        const auto address = parse_ip(*text);
+        if (!address || !from.holds(*address) || !from.taken.insert(*address).second) return false;
+        into = *address;
+        out_.lock[key] = *text;
+        return true;
+    }
+
+    result<void> draw(const std::string& key, pool& from, std::optional<ip_address>& into, const std::string& what) {
+        into = from.take();
+        if (!into)
+            return exhausted(key, "no free address left in " + what + " (" + from.range.first.to_string() + "-" +
+                                      from.range.last.to_string() + ")");
+        out_.lock[key] = into->to_string();
+        return {};
+    }
+
+    result<void> fill_networks() {
+        auto& f = out_.fabric;
+        std::set<std::uint32_t> used;
+        std::vector<std::pair<std::string, tenant_network*>> open;
+        for (auto& [tenant_name, t] : f.tenants)
+            for (auto& [name, network] : t.networks) {
+                if (!network.gateway) network.gateway = first_host(network.cidr);
+                if (!network.mtu) network.mtu = network_mtu(f, tenant_name, name);
+                if (network.id) used.insert(*network.id);
+                else open.emplace_back(network_path(tenant_name, name) + "/id", &network);
+            }
+        // All that the lock remembers first, so that a new network cannot take an old one's id.
+        for (auto& [key, network] : open)
+            if (const auto text = remembered(key)) {
+                std::uint32_t id = 0;
+                const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), id);
+                const bool good = ec == std::errc() && end == text->data() + text->size();
+                if (!good || id < f.overlay.first_id || id > f.overlay.last_id || !used.insert(id).second) continue;
+                network->id = id;
+                out_.lock[key] = *text;
+            }
+        std::uint64_t next = f.overlay.first_id;
+        for (auto& [key, network] : open) {
+            if (network->id) continue;
+            while (next <= f.overlay.last_id && used.count(static_cast<std::uint32_t>(next))) ++next;
+            if (next > f.overlay.last_id)
+                return exhausted(key, "no free tunnel id left in overlay.ids (" + std::to_string(f.overlay.first_id) + "-" +
+                                          std::to_string(f.overlay.last_id) + ")");
+            network->id = static_cast<std::uint32_t>(next++);
+            out_.lock[key] = std::to_string(*network->id);
+        }
+        return {};
+    }
+
+    // Router and floating addresses come from one pool per external network.
+    result<void> fill_external() {
+        struct request { std::string key, external; std::optional<ip_address>* into; };
+        std::vector<request> open;
+        std::map<std::string, pool> pools;
+        for (auto& [name, network] : out_.fabric.networks) {
+            if (!network.floating) continue;
+            pools[name] = {taken_addresses(out_.fabric, name), *network.floating, network.floating->first};
+        }
+        const auto consider = [&](const std::string& key, const std::string& external, std::optional<ip_address>& into, bool wanted) {
+            if (into && pools.count(external)) pools[external].taken.insert(*into);
+            if (!into && wanted) open.push_back({key, external, &into});
+        };
+        for (auto& [tenant_name, t] : out_.fabric.tenants) {
+            for (auto& [name, r] : t.routers)
+                consider(router_path(tenant_name, name) + "/address", r.external, r.address, !r.external.empty());
+            for (auto& [name, port] : t.ports)
+                if (const auto* r = router_of(t, port.network))
+                    consider(port_path(tenant_name, name) + "/floating", r->second.external, port.floating, port.floating_auto);
+        }
+        for (auto& wanted : open)
+            if (const auto from = pools.find(wanted.external); from != pools.end()) restore(wanted.key, from->second, *wanted.into);
+        for (auto& wanted : open) {
+            if (*wanted.into) continue;
+            const auto from = pools.find(wanted.external);
+            if (from == pools.end()) return exhausted(wanted.key, "network " + wanted.external + " has no floating range");
+            if (auto done = draw(wanted.key, from->second, *wanted.into, "networks." + wanted.external + ".floating"); !done) return done;
+        }
+        return {};
+    }
+
+    result<void> fill_ports() {
+        auto& f = out_.fabric;
+        for (auto& [tenant_name, t] : f.tenants) {
+            std::map<std::string, pool> pools;
+            for (auto& [name, network] : t.networks)
+                pools[name] = {{*network.gateway}, {first_host(network.cidr), last_host(network.cidr)}, first_host(network.cidr)};
+            for (auto& [name, port] : t.ports) {
+                if (!port.mac) port.mac = object_mac(f.name, port_path(tenant_name, name));
+                if (port.address && pools.count(port.network)) pools[port.network].taken.insert(*port.address);
+            }
+            const auto key = [&](const std::string& name) { return port_path(tenant_name, name) + "/address"; };
+            for (auto& [name, port] : t.ports)
+                if (const auto from = pools.find(port.network); !port.address && from != pools.end())
+                    restore(key(name), from->second, port.address);
+            for (auto& [name, port] : t.ports) {
+                const auto from = pools.find(port.network);
+                if (port.address) continue;
+                if (from == pools.end()) return exhausted(key(name), "unknown network " + port.network);
+                if (auto done = draw(key(name), from->second, port.address, "tenants." + tenant_name + ".networks." + port.network);
+                    !done)
+                    return done;
+            }
+        }
+        return {};
+    }
+
+    const lock& remembered_;
+    allocation out_;
+};
+
+}  // namespace
+
+result<allocation> allocate(const fabric& f, const lock& remembered) { return allocator(f, remembered).run(); }
+
+bool is_complete(const fabric& f) {
+    for (const auto& [tenant_name, t] : f.tenants) {
+        for (const auto& [name, n] : t.networks)
+            if (!n.id || !n.gateway || !n.mtu) return false;
+        for (const auto& [name, r] : t.routers)
+            if (!r.external.empty() && !r.address) return false;
+        for (const auto& [name, p] : t.ports)
+            if (!p.address || !p.mac || (p.floating_auto && !p.floating)) return false;
+    }
+    return true;
+}
+
+}  // namespace weft::roles

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// compile(): one node's wanted state out of a complete fabric and the host's facts. This file joins the parts and sorts
+// what they made, so that two runs give the same value. Pure; errors not_found and invalid_input.
+#include "roles/compile.hpp"
+
+#include "weft/roles/roles.hpp"
+
+#include <algorithm>
+
+namespace weft::roles {
+
+const placed_nic* compilation::nic_on(const std::string& network) const {
+    const placed_nic* found = nullptr;
+    for (const auto& nic : nics)
+        if (nic.nic->network == network && (!found || (!found->nic->address && nic.nic->address))) found = &nic;
+    return found;
+}
+
+void compilation::add_flow(const std::string& bridge, std::uint8_t table, std::uint16_t priority, std::string match,
+                           std::string actions) {
+    ovs::flow flow;
+    flow.cookie = ovs::flow_cookie;
+    flow.table = table;
+    flow.priority = priority;
+    flow.match = std::move(match);
+    flow.actions = std::move(actions);
+    flows[bridge].push_back(std::move(flow));
+}
+
+void compilation::guard(const std::string& device) {
+    if (!netdev()) return;
+    guarded.insert(device);
+    disable_ipv6(device);
+}
+
+namespace {
+
+std::vector<placed_nic> place_nics(const fabric& f, const node& n, const host_facts& facts) {
+    std::vector<placed_nic> placed;
+    for (const auto& [key, nic] : n.nics) {
+        placed_nic p{key, key, {}, &nic, nullptr};
+        if (nic.match_mac)
+            for (const auto& [device, mac] : facts.nic_macs)
+                if (mac == *nic.match_mac) p.device = device;
+        p.holder = p.device;
+        if (const auto network = f.networks.find(nic.network); network != f.networks.end()) p.network = &network->second;
+        placed.push_back(std::move(p));
+    }
+    return placed;
+}
+
+host_state finish(compilation& c) {
+    host_state state;
+    state.fabric = c.f.name;
+    state.node = c.name;
+    for (auto& [name, space] : c.spaces) {
+        const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
+        std::sort(space.links.begin(), space.links.end(), by_name);
+        std::sort(space.addresses.begin(), space.addresses.end(), [](const auto& a, const auto& b) {
+            return std::tie(a.device, a.address) < std::tie(b.device, b.address);
+        });
+        std::sort(space.routes.begin(), space.routes.end(),
+                  [](const auto& a, const auto& b) { return a.destination < b.destination; });
+        for (auto& table : space.tables) std::sort(table.chains.begin(), table.chains.end(), by_name);
+        std::sort(space.tables.begin(), space.tables.end(), [](const auto& a, const auto& b) { return a.family < b.family; });
+        state.namespaces.push_back(std::move(space));
+    }
+    for (auto& [name, bridge] : c.bridges) {
+        std::sort(bridge.ports.begin(), bridge.ports.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+        state.bridges.push_back(std::move(bridge));
+    }
+    for (auto& [bridge, flows] : c.flows) std::sort(flows.begin(), flows.end(), [](const ovs::flow& a, const ovs::flow& b) {
+        return std::tie(a.table, b.priority, a.match, a.actions) < std::tie(b.table, a.priority, b.match, b.actions);
+    });
+    state.flows = std::move(c.flows);
+    std::sort(c.pending.begin(), c.pending.end());
+    state.pending = std::move(c.pending);
+    return state;
+}
+
+}  // namespace
+
+std::map<std::string, std::uint16_t> local_vlans(const fabric& f, const std::string& node, const host_facts& facts) {
+    constexpr std::uint16_t highest = 4094;  // 4095 is the dead VLAN
+    const auto hosted = hosted_networks(f, node);
+    std::map<std::string, std::uint16_t> vlans;
+    std::set<std::uint16_t> used;
+    for (const auto& network : hosted)
+        if (const auto old = facts.local_vlans.find(network); old != facts.local_vlans.end())
+            if (old->second >= 1 && old->second <= highest && used.insert(old->second).second) vlans[network] = old->second;
+    std::uint16_t next = 1;
+    for (const auto& network : hosted) {
+        if (vlans.count(network)) continue;
+        while (next <= highest && used.count(next)) ++next;
+        if (next > highest) break;  // compile reports it: a network without a VLAN
+        vlans[network] = next++;
+    }
+    return vlans;
+}
+
+result<host_state> compile(const fabric& f, const std::string& node, const host_facts& facts) {
+    const auto fail = [&](errc code, std::string detail) { return error{code, "compile", node, std::move(detail), 0}; };
+    const auto n = f.nodes.find(node);
+    if (n == f.nodes.end()) return fail(errc::not_found, "the fabric " + f.name + " has no such node");
+    if (!is_complete(f)) return fail(errc::invalid_input, "the fabric has open values: allocate first");
+    if (facts.datapath != "netdev" && facts.datapath != "system")
+        return fail(errc::invalid_input, "datapath \"" + facts.datapath + "\" is neither netdev nor system");
+    for (const auto& d : validate(f))
+        if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
+
+    compilation c{f, n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {}, {}, {}, {}, {}};
+    if (c.vlans.size() < hosted_networks(f, node).size())
+        return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
+    c.space("");
+    compile_nics(c);
+    compile_switch(c);
+    compile_routers(c);
+    compile_defence(c);
+    return finish(c);
+}
+
+}  // namespace weft::roles

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's own namespace: NICs, the bridges that hold their addresses, default routes, and the defence against the leaks
+// of DATAPLANE section 12 (forwarding off, tunnels only from endpoints, addresses only through their own NIC). Pure.
+#include "roles/compile.hpp"
+
+#include "weft/model/nft.hpp"
+
+namespace weft::roles {
+namespace {
+
+// A bridge that takes a NIC as its port and, if there is one, the NIC's address on its local device.
+void bridge_over(compilation& c, placed_nic& nic, const std::string& bridge_name) {
+    nic.holder = bridge_name;
+    ovs::bridge_row bridge;
+    bridge.name = bridge_name;
+    bridge.datapath_type = c.facts.datapath;
+    bridge.fail_mode = "standalone";
+    bridge.external_ids = c.marks(node_path(c.name, bridge_name));
+    // Pinned, or the bridge would take the lowest MAC of its ports, and change it when a port comes or goes.
+    if (const auto mac = c.facts.nic_macs.find(nic.device); mac != c.facts.nic_macs.end())
+        bridge.other_config["hwaddr"] = mac->second.to_string();
+    ovs::port_row port;
+    port.name = nic.device;
+    port.external_ids = c.marks(node_path(c.name, nic.device));
+    port.interfaces = {ovs::interface_row{.name = nic.device}};
+    bridge.ports.push_back(std::move(port));
+    c.bridges[bridge_name] = std::move(bridge);
+    c.guard(nic.device);
+
+    link local;
+    local.name = bridge_name;
+    local.up = true;
+    local.mtu = nic.network->mtu;
+    c.space("").links.push_back(std::move(local));
+    if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(bridge_name);
+}
+
+}  // namespace
+
+std::string external_bridge(const fabric& f, const std::string& network) {
+    // The usual case is one external network, and its bridge has the name that everybody knows.
+    std::set<std::string> externals;
+    for (const auto& [tenant_name, t] : f.tenants)
+        for (const auto& [name, r] : t.routers)
+            if (!r.external.empty()) externals.insert(r.external);
+    if (network == "external" || externals.size() <= 1) return "br-ex";
+    const auto full = "br-" + network;
+    return full.size() <= 15 ? full : device_name("br-", object_uuid(f.name, "networks/" + network));
+}
+
+std::string underlay_bridge(const std::string& device) {
+    const auto full = "br-" + device;
+    return full.size() <= 15 ? full : device_name("br-", object_uuid("", device));
+}
+
+void compile_nics(compilation& c) {
+    auto& root = c.space("");
+    for (auto& nic : c.nics) {
+        if (!nic.network) continue;
+        const bool uplink = has_role(c.node, "network") && is_external(nic.nic->network) && c.nic_on(nic.nic->network) == &nic;
+        const bool endpoint = is_switch(c.node) && nic.nic->network == tunnel_network && c.nic_on(tunnel_network) == &nic;
+
+        link physical;
+        physical.name = nic.device;
+        physical.up = true;
+        physical.mtu = nic.network->mtu;
+        // Routers and floating addresses have MACs of their own, which the NIC would filter out.
+        if (uplink) physical.promiscuous = true;
+        root.links.push_back(std::move(physical));
+
+        if (uplink) bridge_over(c, nic, external_bridge(c.f, nic.nic->network));
+        // The userspace datapath sends tunnels only out of a bridge of its own that holds the endpoint's address.
+        else if (endpoint && c.netdev()) bridge_over(c, nic, underlay_bridge(nic.device));
+        else if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(nic.device);
+
+        if (!nic.nic->address) continue;
+        address_entry address;
+        address.device = nic.holder;
+        address.address = {*nic.nic->address, nic.network->cidr.length};
+        address.protocol = weft_protocol;
+        root.addresses.push_back(std::move(address));
+        if (!nic.network->gateway || *nic.network->gateway == *nic.nic->address) continue;
+        route route;
+        route.destination = {ip_address(), 0};
+        if (nic.network->gateway->is_v6()) route.destination.address = boost::asio::ip::address_v6();
+        else route.destination.address = boost::asio::ip::address_v4();
+        route.nexthops = {nexthop{*nic.network->gateway, nic.holder, 0, false}};
+        root.routes.push_back(std::move(route));
+    }
+}
+
+void compile_defence(compilation& c) {
+    auto& root = c.space("");
+    // Forwarding belongs to the router namespaces. The guide switches it on everywhere, which is its leak C2/C3.
+    root.sysctls["net/ipv4/ip_forward"] = "0";
+    root.sysctls["net/ipv6/conf/all/forwarding"] = "0";
+    // Two subnets may share a segment (plan 2): an address is answered for on its own NIC only.
+    root.sysctls["net/ipv4/conf/all/arp_ignore"] = "1";
+    root.sysctls["net/ipv4/conf/all/arp_announce"] = "2";
+
+    nft::chain forward{"forward", "filter", 2, 0, 0, {}, {}};
+    nft::chain input{"input", "filter", 1, 0, 1, {}, {}};
+    // The weak host model answers on any NIC for the address of another: that is how the LAN reached management.
+    for (const char* network : {management_network, tunnel_network}) {
+        const auto* nic = c.nic_on(network);
+        if (!nic || !nic->nic->address) continue;
+        input.rules.push_back(nft::rule_builder()
+                                  .daddr(host_prefix(*nic->nic->address))
+                                  .iifname(nic->holder, false)
+                                  .iifname("lo", false)
+                                  .drop(std::string(network) + " address, but not through " + nic->holder));
+    }
+    constexpr std::uint8_t gre = 47, udp = 17;
+    constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081;
+    const auto tunnelled = [](nft::rule_builder builder, const std::string& type) {
+        if (type == "gre") return builder.l4proto(gre);
+        return builder.l4proto(udp).dport(type == "vxlan" ? vxlan_port : geneve_port);
+    };
+    const auto& type = c.f.overlay.type;
+    if (const auto* nic = c.nic_on(tunnel_network); nic && is_switch(c.node))
+        for (const auto& [peer, address] : tunnel_endpoints(c.f))
+            if (peer != c.name)
+                input.rules.push_back(
+                    tunnelled(nft::rule_builder().iifname(nic->holder).saddr(host_prefix(address)), type).accept(type + " from " + peer));
+    // Whoever can send a tunnel packet can speak in any tenant's network.
+    input.rules.push_back(tunnelled(nft::rule_builder(), type).drop(type + " from anybody else"));
+    root.tables.push_back({nft::family::inet, "weft", {std::move(forward), std::move(input)}});
+
+    if (c.guarded.empty()) return;
+    nft::table ingress{nft::family::netdev, "weft", {}};
+    for (const auto& device : c.guarded) ingress.chains.push_back({"drop-" + device, "filter", 0, -300, 0, {device}, {}});
+    root.tables.push_back(std::move(ingress));
+}
+
+}  // namespace weft::roles

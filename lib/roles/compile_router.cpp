@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tenant routers of the network node: one namespace each, joined to br-int and br-ex by veth pairs (an internal port would
+// not survive a restart of the switch, DATAPLANE 15.1), with NAT in the order of section 8.1. Pure.
+#include "roles/compile.hpp"
+
+#include "weft/model/nft.hpp"
+
+namespace weft::roles {
+namespace {
+
+constexpr std::uint32_t from_outside_mark = 0x2, mark_mask = 0xffff;  // Neutron's mark for what came in by qg-
+
+struct router_view {
+    const std::string& tenant_name;
+    const weft::tenant& tenant;
+    const std::string& name;
+    const weft::router& router;
+    std::string space;    // qrouter-<uuid>
+    std::string outside;  // qg-<11>, "" without an external network
+};
+
+// A floating address and the fixed one it stands for.
+struct floating { ip_address outside, fixed; std::string port; };
+
+std::vector<floating> floating_of(const router_view& r) {
+    std::vector<floating> list;
+    for (const auto& [name, port] : r.tenant.ports) {
+        const auto* own = router_of(r.tenant, port.network);
+        if (port.floating && own && own->first == r.name) list.push_back({*port.floating, *port.address, r.tenant_name + "/" + name});
+    }
+    return list;
+}
+
+// One veth pair: the switch's end in the host's namespace, the other in the router's. Returns the name of the latter.
+std::string plug(compilation& c, const router_view& r, const std::string& path, const std::string& prefix, std::uint32_t mtu,
+                 const std::string& bridge, const std::string& network) {
+    const auto uuid = object_uuid(c.f.name, path);
+    const auto mac = object_mac(c.f.name, path);
+    const auto tap = device_name("tap", uuid), inner = device_name(prefix, uuid);
+
+    link outer;
+    outer.name = tap;
+    outer.options = veth_options{inner, r.space, mac, mtu};
+    outer.mtu = mtu;
+    outer.group = weft_link_group;
+    outer.alias = c.alias(path);
+    outer.up = true;
+    link end = outer;
+    end.name = inner;
+    end.options = veth_options{tap, "", {}, {}};
+    end.mac = mac;
+    // A veth leaves checksums to hardware that is not there; the userspace datapath would carry them unfinished.
+    if (c.netdev()) end.features["tx-checksum-ip-generic"] = false;
+    c.space("").links.push_back(std::move(outer));
+    c.space(r.space).links.push_back(std::move(end));
+
+    ovs::port_row port;
+    port.name = tap;
+    port.external_ids = c.marks(path);
+    ovs::interface_row interface;
+    interface.name = tap;
+    interface.external_ids = {{"iface-id", uuid}, {"iface-status", "active"}, {"attached-mac", mac.to_string()}};
+    port.interfaces = {std::move(interface)};
+    if (!network.empty()) {
+        port.tag = c.vlans.at(network);
+        port.other_config = vlan_memory(c, network);
+        c.add_flow(bridge, 0, 10, "in_port=" + flow_port(tap), "goto_table:58");
+    }
+    c.bridges[bridge].ports.push_back(std::move(port));
+    c.guard(tap);
+    return inner;
+}
+
+void add_address(compilation& c, const router_view& r, const std::string& device, const ip_prefix& address) {
+    address_entry entry;
+    entry.device = device;
+    entry.address = address;
+    entry.protocol = weft_protocol;
+    c.space(r.space).addresses.push_back(std::move(entry));
+}
+
+void set_sysctls(compilation& c, const router_view& r) {
+    auto& keys = c.space(r.space).sysctls;
+    keys["net/ipv4/ip_forward"] = "1";
+    keys["net/ipv4/conf/all/arp_ignore"] = "1";
+    keys["net/ipv4/conf/all/arp_announce"] = "2";
+    // Windows that conntrack cannot follow (offloads, asymmetric starts) must not break connections.
+    keys["net/netfilter/nf_conntrack_tcp_be_liberal"] = "1";
+    keys["net/ipv6/conf/all/disable_ipv6"] = "1";
+    keys["net/ipv6/conf/default/disable_ipv6"] = "1";
+    // On in every new namespace; bridged frames would pass the forward chain.
+    for (const char* key : {"arptables", "ip6tables", "iptables"}) keys[std::string("net/bridge/bridge-nf-call-") + key] = "0";
+}
+
+nft::table nat_table(const router_view& r) {
+    using nft::rule_builder;
+    nft::table table{nft::family::ipv4, "weft", {}};
+    nft::chain mark{"mark", "filter", 0, -150, 1, {}, {}};
+    nft::chain forward{"forward", "filter", 2, 0, 1, {}, {}};
+    nft::chain prerouting{"prerouting", "nat", 0, -100, 1, {}, {}};
+    nft::chain output{"output", "nat", 3, -100, 1, {}, {}};
+    nft::chain postrouting{"postrouting", "nat", 4, 100, 1, {}, {}};
+    const auto own = *r.router.address;
+    const auto floats = floating_of(r);
+
+    mark.rules.push_back(rule_builder().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
+    // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a connection.
+    constexpr std::uint32_t state_new = 8;
+    forward.rules.push_back(
+        rule_builder().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop("fixed addresses are not reached from outside"));
+    for (const auto& f : floats) {
+        prerouting.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
+        output.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
+    }
+    postrouting.rules.push_back(rule_builder().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
+    for (const auto& f : floats)
+        postrouting.rules.push_back(rule_builder().saddr(host_prefix(f.fixed)).snat(f.outside).done("from " + f.port));
+    for (const auto& name : r.router.networks)
+        postrouting.rules.push_back(
+            rule_builder().oifname(r.outside).saddr(r.tenant.networks.at(name).cidr).snat(own).done("from network " + name));
+    // Hairpin: a VM that speaks to a floating address must get its answer through here, so the router stands in for it.
+    // What came from outside keeps its source address.
+    postrouting.rules.push_back(rule_builder().mark(from_outside_mark, mark_mask).accept("from outside: source kept"));
+    postrouting.rules.push_back(rule_builder().ct_status_dnat(true).snat(own).done("hairpin"));
+    table.chains = {std::move(forward), std::move(mark), std::move(output), std::move(postrouting), std::move(prerouting)};
+    return table;
+}
+
+void compile_router(compilation& c, router_view r) {
+    auto& space = c.space(r.space);
+    link loopback;
+    loopback.name = "lo";
+    loopback.up = true;
+    space.links.push_back(std::move(loopback));
+    set_sysctls(c, r);
+    for (const auto& name : r.router.networks) {
+        const auto& network = r.tenant.networks.at(name);
+        const auto inner = plug(c, r, router_port_path(r.tenant_name, r.name, name), "qr-", network_mtu(c.f, r.tenant_name, name),
+                                "br-int", r.tenant_name + "/" + name);
+        add_address(c, r, inner, {*network.gateway, network.cidr.length});
+    }
+    if (r.router.external.empty()) return;
+    const auto& external = c.f.networks.at(r.router.external);
+    r.outside = plug(c, r, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu, external_bridge(c.f, r.router.external), "");
+    add_address(c, r, r.outside, {*r.router.address, external.cidr.length});
+    for (const auto& f : floating_of(r)) add_address(c, r, r.outside, host_prefix(f.outside));
+    if (external.gateway) {
+        route route;
+        route.destination = {boost::asio::ip::address_v4(), 0};
+        route.nexthops = {nexthop{*external.gateway, r.outside, 0, false}};
+        space.routes.push_back(std::move(route));
+    }
+    space.tables.push_back(nat_table(r));
+}
+
+}  // namespace
+
+void compile_routers(compilation& c) {
+    for (const auto& [tenant_name, t] : c.f.tenants)
+        for (const auto& [name, r] : t.routers)
+            if (router_node(c.f, r.external) == c.name)
+                compile_router(c, {tenant_name, t, name, r, "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name)), {}});
+}
+
+}  // namespace weft::roles

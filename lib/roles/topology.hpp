@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions that validate, allocate, compile and expectations all ask of a fabric: who hosts what, which paths and names
+// objects have, which addresses are taken. Pure. May include: core, model.
+#pragma once
+
+#include "weft/model/fabric.hpp"
+#include "weft/model/overlay.hpp"
+
+namespace weft::roles {
+
+// Object paths, as UUIDs, MACs and marks are computed from: "proj_one/networks/net1".
+std::string network_path(const std::string& tenant, const std::string& network);
+std::string router_path(const std::string& tenant, const std::string& router);
+std::string router_port_path(const std::string& tenant, const std::string& router, const std::string& network);
+std::string gateway_port_path(const std::string& tenant, const std::string& router);
+std::string port_path(const std::string& tenant, const std::string& port);
+std::string node_path(const std::string& node, const std::string& object);
+
+bool has_role(const node&, const std::string& role);
+// Whether the node runs br-int and br-tun.
+bool is_switch(const node&);
+// The NIC of a node on an underlay network: one with an address first. Null if there is none.
+const std::pair<const std::string, nic>* find_nic(const node&, const std::string& network);
+// The node's address on an underlay network.
+std::optional<ip_address> node_address(const node&, const std::string& network);
+bool is_external(const std::string& network);
+
+// The node that holds the routers of an external network: the first network node in name order with a NIC on it. A router
+// without an external network ("") lives on the first network node.
+std::string router_node(const fabric&, const std::string& external);
+// Tunnel endpoints of all nodes that switch, by node.
+std::map<std::string, ip_address> tunnel_endpoints(const fabric&);
+// Networks with a port or a router port on this node, as "tenant/network".
+std::set<std::string> hosted_networks(const fabric&, const std::string& node);
+// The router of a tenant that serves this network; null if none.
+const std::pair<const std::string, router>* router_of(const tenant&, const std::string& network);
+
+// Addresses of an underlay network that nodes, its gateway and lab hosts hold.
+std::set<ip_address> taken_addresses(const fabric&, const std::string& network);
+ip_address first_host(const ip_prefix& cidr);
+// The last address that a host may have (IPv4: the one before broadcast).
+ip_address last_host(const ip_prefix& cidr);
+// Whether a host of the subnet may have this address: inside, not the subnet's own nor its broadcast address.
+bool is_host_address(const ip_prefix& cidr, const ip_address&);
+ip_prefix host_prefix(const ip_address&);
+
+// "tenant/port" for a full name or a unique short one; all candidates otherwise.
+std::vector<std::string> find_ports(const fabric&, const std::string& name);
+struct port_ref { const std::string* tenant_name = nullptr; const weft::tenant* tenant = nullptr; const tenant_port* port = nullptr; };
+port_ref resolve_port(const fabric&, const std::string& full_name);
+
+}  // namespace weft::roles

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The diagnostics that the parts of validate share: underlay and nodes, tenants, the rest. Pure. May include: core, model.
+#pragma once
+
+#include "roles/topology.hpp"
+
+namespace weft::roles {
+
+class findings {
+public:
+    explicit findings(const fabric& f) : f_(f) {}
+    void error(source_place place, std::string path, std::string value, std::string problem, std::string allowed);
+    void warning(source_place place, std::string path, std::string value, std::string problem, std::string allowed = {});
+    std::vector<diagnostic> take();  // sorted by place, each fault once
+
+private:
+    const fabric& f_;
+    std::vector<diagnostic> all_;
+};
+
+// "a, b, c" of a map's keys, for the list of what is allowed.
+template <class Map>
+std::string keys_of(const Map& map) {
+    std::string out;
+    for (const auto& [key, value] : map) out += (out.empty() ? "" : ", ") + key;
+    return out.empty() ? "none is declared" : out;
+}
+
+// Who holds which address of one subnet; a second holder is a fault.
+class address_book {
+public:
+    explicit address_book(findings& out) : out_(out) {}
+    void claim(const ip_address&, source_place, const std::string& path);
+
+private:
+    findings& out_;
+    std::map<ip_address, std::string> holders_;
+};
+
+inline constexpr std::uint32_t smallest_ipv4_mtu = 576, smallest_ipv6_mtu = 1280;
+// A subnet that hosts can live in; false when it cannot, and further questions make no sense.
+bool check_cidr(findings&, source_place, const std::string& path, const ip_prefix& cidr);
+void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);
+
+void validate_underlay(const fabric&, findings&);
+void validate_nodes(const fabric&, findings&);
+void validate_tenants(const fabric&, findings&);
+void validate_rest(const fabric&, findings&);  // expectations, checks, lab
+
+}  // namespace weft::roles
