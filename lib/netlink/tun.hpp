@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Persistent tun and tap devices through /dev/net/tun, which rtnetlink cannot make. May include: core, model.
+// A name that is taken fails with already_exists; nothing stays after a failure.
+#pragma once
+
+#include "weft/model/link.hpp"
+#include "weft/netlink/namespaces.hpp"
+
+namespace weft::netlink {
+
+// The device itself with owner and group; MAC, MTU and the rest follow by rtnetlink.
+result<void> create_tun(const namespace_handle&, const std::string& name, const tun_options&);
+
+}  // namespace weft::netlink
