@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implements weft/ovs/database.hpp: each call becomes an operation for the worker. A connection that breaks after a transaction
+// was sent gives outcome_unknown, because nobody can tell; before that, the server's absence is unavailable.
+#include "weft/ovs/database.hpp"
+
+#include "ovs/rows.hpp"
+#include "ovs/worker.hpp"
+
+#include <atomic>
+
+namespace weft::ovs {
+namespace {
+
+std::atomic<std::uint64_t> writes_done{0};
+constexpr auto read_deadline = std::chrono::seconds(10);
+
+long long after(std::chrono::milliseconds deadline) { return weft_now_ms() + deadline.count(); }
+
+class connect_operation : public operation {
+public:
+    using operation::operation;
+    progress step(session& s) override { return settle(s); }
+};
+
+class snapshot_operation : public operation {
+public:
+    using operation::operation;
+    std::vector<bridge_row> rows;
+    progress step(session& s) override {
+        const auto p = settle(s);
+        if (p == progress::finished && !failure) {
+            rows = read_rows(s.idl);
+        }
+        return p;
+    }
+};
+
+class commit_operation : public operation {
+public:
+    commit_operation(const change_set& changes, long long deadline) : operation("commit", deadline), changes_(changes) {}
+    std::vector<port_outcome> outcomes;
+
+    progress step(session& s) override {
+        if (stage_ == stage::preparing) {
+            const auto p = settle(s);
+            if (p != progress::finished || failure) {
+                return p;
+            }
+            s.txn = weft_txn_begin(s.idl);
+            auto made = write_changes(s.idl, s.txn, changes_);
+            if (!made) {
+                s.end_txn();
+                return give_up(made.error());
+            }
+            written_ = std::move(*made);
+            stage_ = stage::sent;
+        }
+        return stage_ == stage::sent ? committing(s) : catching_up(s);
+    }
+
+private:
+    enum class stage { preparing, sent, catching_up };
+
+    progress committing(session& s) {
+        const auto state = weft_txn_commit(s.txn);
+        if (state == WEFT_TXN_PENDING) {
+            pending_ = true;
+            if (late() || s.broken()) {
+                s.end_txn();
+                return give_up(fail(s, errc::outcome_unknown, "the database server did not answer the transaction"));
+            }
+            return progress::waiting;
+        }
+        const std::string words = weft_txn_error(s.txn) ? weft_txn_error(s.txn) : "";
+        const auto cfg = state == WEFT_TXN_DONE ? weft_txn_new_cfg(s.txn) : 0;
+        s.end_txn();
+        switch (state) {
+        case WEFT_TXN_UNCHANGED: outcomes = read_outcomes(s.idl, written_); return progress::finished;
+        case WEFT_TXN_DONE:
+            writes_done++;
+            wanted_cfg_ = cfg;
+            stage_ = stage::catching_up;
+            return catching_up(s);
+        case WEFT_TXN_FAILED:
+            // A row that somebody else has just created under the same name: the fresh view will have it.
+            if (words.find("constraint violation") == std::string::npos || attempts_ > 0) {
+                return give_up(fail(s, errc::protocol_error, words));
+            }
+            break;
+        default:
+            if (pending_ && s.broken()) {
+                return give_up(fail(s, errc::outcome_unknown, "the connection broke after the transaction was sent"));
+            }
+        }
+        if (++attempts_ > 5) {
+            return give_up(fail(s, errc::protocol_error, "the rows kept changing under the transaction"));
+        }
+        pending_ = false;
+        unsettle();
+        stage_ = stage::preparing;
+        return progress::again;
+    }
+
+    progress catching_up(session& s) {
+        if (s.broken()) {
+            return give_up(fail(s, errc::unavailable, "the connection broke while ovs-vswitchd caught up; the rows stand"));
+        }
+        weft_root_view root;
+        if (weft_root_read(s.idl, &root) && root.cur_cfg >= wanted_cfg_) {
+            outcomes = read_outcomes(s.idl, written_);
+            return progress::finished;
+        }
+        if (late()) {
+            return give_up(fail(s, errc::timed_out, "ovs-vswitchd did not catch up; the rows stand"));
+        }
+        return progress::waiting;
+    }
+
+    const change_set& changes_;
+    written written_;
+    stage stage_ = stage::preparing;
+    std::int64_t wanted_cfg_ = 0;
+    int attempts_ = 0;
+    bool pending_ = false;
+};
+
+}  // namespace
+
+struct database::impl {
+    std::shared_ptr<worker> thread;
+    std::shared_ptr<session> target;
+    ~impl() { thread->detach(target); }
+};
+
+database::database(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
+database::database(database&&) noexcept = default;
+database& database::operator=(database&&) noexcept = default;
+database::~database() = default;
+
+result<database> database::connect(const std::string& rundir, std::chrono::milliseconds deadline) {
+    auto thread = worker::instance();
+    auto target = thread->attach(rundir + "/db.sock");
+    database db(std::unique_ptr<impl>(new impl{std::move(thread), std::move(target)}));
+    connect_operation op("connect to database", after(deadline));
+    db.impl_->thread->run(db.impl_->target, op);
+    if (op.failure) {
+        return *op.failure;
+    }
+    return db;
+}
+
+result<std::vector<bridge_row>> database::snapshot() {
+    snapshot_operation op("read database", after(read_deadline));
+    impl_->thread->run(impl_->target, op);
+    if (op.failure) {
+        return *op.failure;
+    }
+    return std::move(op.rows);
+}
+
+result<std::vector<port_outcome>> database::commit(const change_set& changes, std::chrono::milliseconds deadline) {
+    if (changes.empty()) {
+        return std::vector<port_outcome>{};
+    }
+    if (auto ok = check_changes(changes); !ok) {
+        return ok.error();
+    }
+    commit_operation op(changes, after(deadline));
+    impl_->thread->run(impl_->target, op);
+    if (op.failure) {
+        return *op.failure;
+    }
+    return std::move(op.outcomes);
+}
+
+std::uint64_t database::writes() noexcept { return writes_done; }
+
+}  // namespace weft::ovs
