@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reachability matrix that the roles imply (DATAPLANE section 12), then the file's own rows, with targets' addresses
+// resolved. Blocked rows matter as much as reachable ones: they are the tenants' isolation. Pure; cannot fail on a valid
+// fabric, and leaves out rows that a probe could not tell apart.
+#include "weft/roles/roles.hpp"
+
+#include "roles/topology.hpp"
+
+#include <algorithm>
+
+namespace weft::roles {
+namespace {
+
+struct vm {
+    std::string full, tenant_name, network, router;  // router "" when the network has none
+    ip_address fixed;
+    std::optional<ip_address> floating;
+};
+
+class matrix {
+public:
+    explicit matrix(const fabric& f) : f_(f) {
+        for (const auto& [tenant_name, t] : f.tenants)
+            for (const auto& [name, port] : t.ports) {
+                if (!port.address) continue;
+                const auto* r = router_of(t, port.network);
+                vms_.push_back({tenant_name + "/" + name, tenant_name, port.network, r ? r->first : "", *port.address, port.floating});
+            }
+        for (const auto& [name, n] : f.networks)
+            if (is_external(name)) externals_.push_back(name);
+    }
+
+    std::vector<expectation> build() {
+        for (const auto& [name, n] : f_.nodes) from_node(name, n);
+        for (const auto& v : vms_) from_vm(v);
+        for (const auto& [name, host] : f_.lab.hosts) from_lab(name, host);
+        for (const auto& row : f_.expectations) from_file(row);
+        return std::move(rows_);
+    }
+
+private:
+    void row(const std::string& from, const std::string& to, const std::string& via, bool reachable, const ip_address& address,
+             std::string why, std::optional<ip_address> planted = {}) {
+        expectation e;
+        e.from = from;
+        e.to = to;
+        e.via = via;
+        e.reachable = reachable;
+        e.address = address;
+        e.planted_gateway = planted;
+        e.why = std::move(why);
+        rows_.push_back(std::move(e));
+    }
+
+    // Calls `use` with every host outside that stands on an external network.
+    template <class Use>
+    void lan_hosts(Use use) const {
+        for (const auto& [name, host] : f_.lab.hosts)
+            if (std::find(externals_.begin(), externals_.end(), host.network) != externals_.end()) use(name, host);
+    }
+    template <class Use>
+    void internet_hosts(Use use) const {
+        for (const auto& [name, host] : f_.lab.hosts)
+            if (host.network == "internet") use(name, host);
+    }
+
+    // The external network on which a node has an address and thus a leg.
+    std::optional<std::string> leg(const node& n) const {
+        for (const auto& external : externals_)
+            if (node_address(n, external)) return external;
+        return {};
+    }
+    // Whether the lab's router takes packets of this external network to its Internet.
+    bool has_internet(const std::string& external) const {
+        const auto n = f_.networks.find(external);
+        return f_.lab.internet && f_.lab.router_lan == external && n != f_.networks.end() && n->second.gateway;
+    }
+
+    void from_node(const std::string& name, const node& n) {
+        for (const auto& [peer, other] : f_.nodes) {
+            if (peer == name) continue;
+            const auto management = node_address(other, management_network);
+            if (management && node_address(n, management_network))
+                row(name, peer, management_network, true, *management, "every node joins management");
+            if (const auto endpoint = node_address(other, tunnel_network)) {
+                const bool joined = node_address(n, tunnel_network).has_value();
+                row(name, peer, tunnel_network, joined, *endpoint,
+                    joined ? "tunnel endpoints reach each other" : "no leg and no route on vm-config");
+            }
+        }
+        const auto external = leg(n);
+        for (const auto& peer_network : externals_)
+            for (const auto& [peer, other] : f_.nodes)
+                if (const auto address = node_address(other, peer_network); address && peer != name)
+                    row(name, peer, peer_network, external == peer_network, *address,
+                        external == peer_network ? "both have a leg on the LAN" : "no leg and no route on the LAN");
+        lan_hosts([&](const std::string& host_name, const lab_host& host) {
+            row(name, host_name, host.network, external == host.network, host.address,
+                external == host.network ? "a leg on the LAN" : "no leg and no route on the LAN");
+        });
+        internet_hosts([&](const std::string& host_name, const lab_host& host) {
+            const bool reach = external && has_internet(*external);
+            row(name, host_name, external.value_or("external"), reach, host.address,
+                reach ? "the LAN's router leads to the Internet" : "no default route");
+        });
+        for (const auto& v : vms_) {
+            row(name, v.full, "fixed", false, v.fixed, "hosts have no route into tenants, not even to their own VMs");
+            if (!v.floating) continue;
+            const bool reach = external && *external == external_of(v);
+            row(name, v.full, "floating", reach, *v.floating,
+                reach ? "by the LAN, br-ex and the router's NAT" : "no leg on the LAN, so no way to floating addresses");
+        }
+    }
+
+    std::string external_of(const vm& v) const {
+        if (v.router.empty()) return {};
+        return f_.tenants.at(v.tenant_name).routers.at(v.router).external;
+    }
+
+    // Whether a packet from `source` to this address would meet somebody of its own tenant: then a row about another
+    // tenant's VM of the same address would prove nothing.
+    bool has_own(const vm& source, const ip_address& address) const {
+        const auto& t = f_.tenants.at(source.tenant_name);
+        for (const auto& [name, network] : t.networks)
+            if (network.gateway && *network.gateway == address) return true;
+        return std::any_of(vms_.begin(), vms_.end(),
+                           [&](const vm& v) { return v.tenant_name == source.tenant_name && v.fixed == address; });
+    }
+
+    void from_vm(const vm& v) {
+        for (const auto& other : vms_) {
+            const bool self = &other == &v;
+            const bool joined = other.tenant_name == v.tenant_name &&
+                                (other.network == v.network || (!v.router.empty() && other.router == v.router));
+            if (!self && joined)
+                row(v.full, other.full, "fixed", true, other.fixed,
+                    other.network == v.network ? "the same network" : "another network of the same router");
+            else if (!self && !has_own(v, other.fixed))
+                row(v.full, other.full, "fixed", false, other.fixed, "another router or tenant");
+            if (other.floating && !external_of(v).empty() && external_of(v) == external_of(other))
+                row(v.full, other.full, "floating", true, *other.floating, self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
+        }
+        const auto external = external_of(v);
+        if (external.empty()) return;
+        lan_hosts([&](const std::string& name, const lab_host& host) {
+            if (host.network == external) row(v.full, name, external, true, host.address, "by the router's source NAT");
+        });
+        internet_hosts([&](const std::string& name, const lab_host& host) {
+            const bool reach = has_internet(external);
+            row(v.full, name, external, reach, host.address, reach ? "by the router and the LAN's gateway" : "the LAN has no gateway");
+        });
+        for (const auto& [name, n] : f_.nodes) {
+            if (const auto address = node_address(n, external))
+                row(v.full, name, external, true, *address, "a host of the LAN as any other");
+            for (const char* inside : {management_network, tunnel_network})
+                if (const auto address = node_address(n, inside))
+                    row(v.full, name, inside, false, *address, "VMs must not reach the hosts that carry them");
+        }
+    }
+
+    void from_lab(const std::string& name, const lab_host& host) {
+        const bool lan = host.network != "internet";
+        for (const auto& [node_name, n] : f_.nodes) {
+            for (const char* inside : {management_network, tunnel_network})
+                if (const auto address = node_address(n, inside)) {
+                    row(name, node_name, inside, false, *address, "nothing outside reaches inside");
+                    if (lan) planted(name, host, node_name, inside, *address);
+                }
+            for (const auto& external : externals_)
+                if (const auto address = node_address(n, external); address && (!lan || host.network == external))
+                    row(name, node_name, external, lan, *address, lan ? "the same LAN" : "the LAN's router forwards nothing inwards");
+        }
+        for (const auto& v : vms_) {
+            row(name, v.full, "fixed", false, v.fixed, "fixed addresses stay inside");
+            const bool same = lan && host.network == external_of(v);
+            if (same) {
+                // The neighbour that knows the way: the router itself.
+                const auto& router = f_.tenants.at(v.tenant_name).routers.at(v.router);
+                row(name, v.full, "fixed", false, v.fixed, "a static route through the router opens nothing", router.address);
+            }
+            if (v.floating)
+                row(name, v.full, "floating", same, *v.floating, same ? "the router answers for it" : "the LAN's router forwards nothing inwards");
+        }
+        for (const auto& [other_name, other] : f_.lab.hosts) {
+            if (other_name == name) continue;
+            if (lan && other.network == "internet")
+                row(name, other_name, host.network, has_internet(host.network), other.address, "the LAN's gateway");
+            else if (lan && other.network == host.network)
+                row(name, other_name, host.network, true, other.address, "the same LAN");
+            else if (!lan && other.network != "internet")
+                row(name, other_name, other.network, false, other.address, "the LAN's router forwards nothing inwards");
+        }
+    }
+
+    // A hostile static route at a LAN host, through every node that has a leg on the same LAN.
+    void planted(const std::string& from, const lab_host& host, const std::string& to, const char* inside, const ip_address& target) {
+        for (const auto& [name, n] : f_.nodes)
+            if (const auto gateway = node_address(n, host.network))
+                row(from, to, inside, false, target, "a static route through " + name + " opens nothing", *gateway);
+    }
+
+    // Full names, the target's address, and the file's word over a derived row that says the opposite.
+    void from_file(expectation e) {
+        if (const auto found = find_ports(f_, e.from); found.size() == 1 && !f_.nodes.count(e.from) && !f_.lab.hosts.count(e.from))
+            e.from = found.front();
+        const bool host = f_.nodes.count(e.to) || f_.lab.hosts.count(e.to);
+        if (const auto found = find_ports(f_, e.to); found.size() == 1 && !host) e.to = found.front();
+        if (host) resolve_host(e);
+        else resolve_vm(e);
+        if (e.why.empty()) e.why = "a row of the fabric file";
+        const auto same = [&](const expectation& r) {
+            return r.from == e.from && r.to == e.to && r.via == e.via && r.protocol == e.protocol && r.port == e.port && !r.planted_gateway;
+        };
+        rows_.erase(std::remove_if(rows_.begin(), rows_.end(), same), rows_.end());
+        rows_.push_back(std::move(e));
+    }
+
+    void resolve_host(expectation& e) const {
+        if (const auto host = f_.lab.hosts.find(e.to); host != f_.lab.hosts.end()) {
+            e.address = host->second.address;
+            if (e.via.empty()) e.via = host->second.network;
+            return;
+        }
+        const auto& target = f_.nodes.at(e.to);
+        if (!e.via.empty()) {
+            e.address = node_address(target, e.via);
+            return;
+        }
+        // Without a word, the first network that both have; else the target's first address, for rows that expect blocked.
+        const auto source = f_.nodes.find(e.from);
+        for (const auto& [network_name, network] : f_.networks)
+            if (const auto address = node_address(target, network_name))
+                if (!e.address || (source != f_.nodes.end() && node_address(source->second, network_name) &&
+                                   !node_address(source->second, e.via))) {
+                    e.address = address;
+                    e.via = network_name;
+                }
+    }
+
+    void resolve_vm(expectation& e) const {
+        const auto target = resolve_port(f_, e.to);
+        if (!target.port) return;
+        if (e.via.empty()) {
+            const auto source = resolve_port(f_, e.from);
+            e.via = source.tenant == target.tenant || !target.port->floating ? "fixed" : "floating";
+        }
+        e.address = e.via == "fixed" ? target.port->address : target.port->floating;
+    }
+
+    const fabric& f_;
+    std::vector<vm> vms_;
+    std::vector<std::string> externals_;
+    std::vector<expectation> rows_;
+};
+
+}  // namespace
+
+std::vector<expectation> expectations(const fabric& f) { return matrix(f).build(); }
+
+}  // namespace weft::roles
