@@ -100,6 +100,12 @@ namespace_handle& namespace_handle::operator=(namespace_handle&& other) noexcept
     return *this;
 }
 
+result<namespace_handle> namespace_handle::duplicate() const {
+    const int fd = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return errno_error(errno, "open namespace", name_);
+    return namespace_handle(fd, name_);
+}
+
 namespace_handle::~namespace_handle() {
     if (fd_ >= 0) close(fd_);
 }

@@ -23,6 +23,8 @@ public:
     ~namespace_handle();
     int fd() const noexcept { return fd_; }
     const std::string& name() const noexcept { return name_; }
+    // Another handle on the same namespace, for whoever must outlive this one.
+    result<namespace_handle> duplicate() const;
 
 private:
     namespace_handle(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}

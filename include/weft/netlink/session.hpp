@@ -45,6 +45,9 @@ public:
     result<std::vector<rule>> rules();
     result<std::vector<neighbour>> neighbours();  // permanent and proxy entries, and FDB entries that are static
 
+    // The number by which the kernel calls another namespace in this one (link::peer_namespace_id); assigned if there is none.
+    result<std::int32_t> namespace_id(const namespace_handle& other);
+
     // Runs the changes in order, many messages per sendmsg; one result per change. The kernel goes on after an error, as a
     // rtnetlink batch is no transaction: with stop_at_error (the default) nothing after a failed change is sent, as far as
     // one sendmsg boundary allows; changes not sent give errc::interrupted-like outcome_unknown with detail "not sent".
