@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The database driver against a real, private ovsdb-server and ovs-vswitchd: rows created, changed and removed, what stays of
+// others, and what vswitchd answers. Skips where none can be started.
+#include "ovs/test_rows.hpp"
+#include "ovs/switch_fixture.hpp"
+#include "skip.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+#define NEEDS_SWITCH()                                                   \
+    if (const auto reason = no_switch_because(); !reason.empty()) {      \
+        skip(reason);                                                       \
+        return;                                                          \
+    }
+
+TEST_CASE("bridge and port are created, changed and removed", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    CHECK(db.snapshot().value().empty());
+
+    auto br = bridge("br-int");
+    br.protocols = {"OpenFlow13", "OpenFlow14"};
+    br.other_config = {{"disable-in-band", "true"}};
+    br.external_ids = {{"weft-object", "b1"}};
+    auto changes = add_bridge(br);
+    auto tap = port("tap1", "internal");
+    tap.tag = 5;
+    tap.external_ids = {{"weft-object", "p1"}};
+    tap.interfaces[0].external_ids = {{"iface-id", "x"}, {"attached-mac", "02:00:00:00:00:01"}};
+    tap.interfaces[0].mac = parse_mac("02:00:00:00:00:01").value();
+    tap.interfaces[0].mtu_request = 1450;
+    tap.interfaces[0].ofport_request = 42;
+    changes.ports.push_back({"br-int", std::nullopt, tap});
+    auto trunk = port("trunk1", "internal");
+    trunk.trunks = {10, 20, 4095};
+    trunk.vlan_mode = "trunk";
+    changes.ports.push_back({"br-int", std::nullopt, trunk});
+
+    auto outcomes = db.commit(changes).value();
+    REQUIRE(outcome_of(outcomes, "tap1"));
+    CHECK(outcome_of(outcomes, "tap1")->ofport == 42);
+    CHECK(outcome_of(outcomes, "tap1")->error.empty());
+    CHECK(outcome_of(outcomes, "br-int")->ofport == 65534);
+    br.ports = {tap, trunk};
+    auto seen = db.snapshot().value();
+    REQUIRE(seen.size() == 1);
+    CHECK(wanted(seen[0]) == br);
+
+    // The same again writes nothing: neither by our count nor in the database's log.
+    const auto writes = ovs::database::writes();
+    const auto size = sw.database_size();
+    CHECK(db.commit(changes).value().size() == 2);  // the local port was not changed this time
+    CHECK(ovs::database::writes() == writes);
+    CHECK(sw.database_size() == size);
+
+    // A foreign key on the row survives a change, and so does one in a map that we empty.
+    sw.vsctl({"set", "port", "tap1", "external_ids:foreign=1", "other_config:theirs=2"});
+    sw.vsctl({"set", "bridge", "br-int", "external_ids:foreign=3"});
+    auto changed = tap;
+    changed.tag.reset();
+    changed.vlan_mode = "access";
+    changed.external_ids.clear();
+    changed.interfaces[0].external_ids = {{"iface-id", "y"}};
+    changed.interfaces[0].mac.reset();
+    ovs::change_set second;
+    second.ports.push_back({"br-int", tap, changed});
+    auto br2 = br;
+    br2.external_ids.clear();
+    br2.fail_mode = "standalone";
+    br2.other_config = {{"mac-table-size", "50000"}};
+    second.bridges.push_back({br, br2});
+    REQUIRE(why(db.commit(second)) == "");
+    seen = db.snapshot().value();
+    CHECK(seen[0].external_ids == ovs::string_map{{"foreign", "3"}});
+    CHECK(seen[0].other_config == ovs::string_map{{"mac-table-size", "50000"}});
+    CHECK(seen[0].fail_mode == "standalone");
+    changed.external_ids = {{"foreign", "1"}};
+    changed.other_config = {{"theirs", "2"}};
+    CHECK(wanted(seen[0]).ports[0] == changed);
+
+    ovs::change_set removal;
+    removal.ports.push_back({"br-int", changed, std::nullopt});
+    REQUIRE(why(db.commit(removal)) == "");
+    CHECK(db.snapshot().value()[0].ports.size() == 1);
+    removal = {};
+    removal.bridges.push_back({br2, std::nullopt});
+    REQUIRE(why(db.commit(removal)) == "");
+    CHECK(db.snapshot().value().empty());
+    CHECK(sw.vsctl({"--columns=name", "list", "port"}).empty());
+    REQUIRE(why(db.commit(removal)) == "");  // gone already: nothing to do
+}
+
+TEST_CASE("tunnels, patch pairs and a missing device", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto changes = add_bridge(bridge("br-int"));
+    changes.bridges.push_back({std::nullopt, bridge("br-tun")});
+    changes.ports.push_back({"br-int", std::nullopt, port("patch-tun", "patch", {{"peer", "patch-int"}})});
+    changes.ports.push_back({"br-tun", std::nullopt, port("patch-int", "patch", {{"peer", "patch-tun"}})});
+    for (const char* type : {"vxlan", "gre", "geneve"}) {
+        changes.ports.push_back({"br-tun", std::nullopt, port(std::string(type) + "-0a141435", type,
+            {{"remote_ip", "10.20.20.53"}, {"local_ip", "10.20.20.52"}, {"in_key", "flow"}, {"out_key", "flow"}, {"df_default", "true"}})});
+    }
+    changes.ports.push_back({"br-int", std::nullopt, port("nosuchdev", "")});
+    auto dead = port("dead", "internal");
+    dead.tag = 4095;
+    changes.ports.push_back({"br-int", std::nullopt, dead});
+    const auto outcomes = db.commit(changes).value();
+    for (const char* name : {"patch-tun", "patch-int", "vxlan-0a141435", "gre-0a141435", "geneve-0a141435", "dead"}) {
+        INFO(name);
+        REQUIRE(outcome_of(outcomes, name));
+        CHECK(outcome_of(outcomes, name)->error == "");
+        CHECK(outcome_of(outcomes, name)->ofport.value_or(-1) > 0);
+    }
+    REQUIRE(outcome_of(outcomes, "nosuchdev"));
+    CHECK(outcome_of(outcomes, "nosuchdev")->ofport == -1);
+    CHECK_FALSE(outcome_of(outcomes, "nosuchdev")->error.empty());
+
+    // A port that moves to another bridge leaves and arrives in one transaction.
+    ovs::change_set move;
+    move.ports.push_back({"br-int", dead, std::nullopt});
+    move.ports.push_back({"br-tun", std::nullopt, dead});
+    CHECK(outcome_of(db.commit(move).value(), "dead")->ofport.value_or(-1) > 0);
+    CHECK(sw.vsctl({"port-to-br", "dead"}) == "br-tun\n");
+
+    auto nowhere = db.commit(add_port("br-none", port("x", "internal")));
+    REQUIRE(nowhere.has_error());
+    CHECK(nowhere.error().code == errc::not_found);
+    auto refused = port("y", "internal");
+    refused.vlan_mode = "no-such-mode";
+    auto answer = db.commit(add_port("br-int", refused));
+    REQUIRE(answer.has_error());
+    CHECK(answer.error().code == errc::protocol_error);
+    CHECK(answer.error().detail.find("no-such-mode") != std::string::npos);
+    // The connection is good for more afterwards.
+    CHECK(why(db.commit(add_port("br-int", port("y", "internal")))) == "");
+}
+
+TEST_CASE("no server is unavailable at once, and a restarted one works again", "[ovs]") {
+    NEEDS_SWITCH();
+    const auto start = std::chrono::steady_clock::now();
+    auto none = ovs::database::connect("/nonexistent/run");
+    REQUIRE(none.has_error());
+    CHECK(none.error().code == errc::unavailable);
+
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    REQUIRE(why(db.commit(add_bridge(bridge("br0")))) == "");
+    sw.stop_server();
+    const auto stopped = std::chrono::steady_clock::now();
+    auto gone = db.snapshot();
+    REQUIRE(gone.has_error());
+    CHECK(gone.error().code == errc::unavailable);
+    auto refused = db.commit(add_bridge(bridge("br1")));
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::unavailable);
+    CHECK(std::chrono::steady_clock::now() - stopped < 500ms);
+
+    sw.start_server(false);
+    CHECK(db.snapshot().value().size() == 1);
+    // Without asking in between: the view must not be the old one.
+    sw.stop_server();
+    sw.start_server(true);
+    CHECK(db.snapshot().value().empty());
+    CHECK(why(db.commit(add_bridge(bridge("br2")))) == "");
+    CHECK(db.snapshot().value().size() == 1);
+    CHECK(std::chrono::steady_clock::now() - start < 20s);
+}
+
+TEST_CASE("no switch daemon is a timeout, and a stopped server an unknown outcome", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw(false);
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto late = db.commit(add_bridge(bridge("br0")), 300ms);
+    REQUIRE(late.has_error());
+    CHECK(late.error().code == errc::timed_out);
+    CHECK(db.snapshot().value().size() == 1);
+
+    ::kill(sw.server_pid(), SIGSTOP);
+    auto silent = db.commit(add_bridge(bridge("br1")), 300ms);
+    REQUIRE(silent.has_error());
+    CHECK(silent.error().code == errc::timed_out);  // nothing had been sent
+    ::kill(sw.server_pid(), SIGCONT);
+    CHECK(db.snapshot().value().size() == 1);
+}
+
+TEST_CASE("two databases at once, from many threads", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch one, two(true, true);  // the second with a path longer than a socket address
+    auto a = ovs::database::connect(one.rundir()).value();
+    auto b = ovs::database::connect(two.rundir()).value();
+    REQUIRE(why(a.commit(add_bridge(bridge("br0")))) == "");
+    REQUIRE(why(b.commit(add_bridge(bridge("br0")))) == "");
+    std::vector<std::thread> threads;
+    std::atomic<int> good = 0;
+    for (int t = 0; t < 6; t++) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 5; i++) {
+                auto p = port("p" + std::to_string(t) + "x" + std::to_string(i), "internal");
+                auto& db = t % 2 ? a : b;
+                good += db.commit(add_port("br0", p)).has_value() && db.snapshot().has_value();
+            }
+        });
+    }
+    for (auto& t : threads) {
+        t.join();
+    }
+    CHECK(good == 30);
+    CHECK(a.snapshot().value()[0].ports.size() == 15);
+    CHECK(b.snapshot().value()[0].ports.size() == 15);
+
+    // A database that hangs does not hold up the other.
+    ::kill(one.server_pid(), SIGSTOP);
+    std::thread slow([&] { CHECK_FALSE(a.commit(add_port("br0", port("late", "internal")), 1500ms).has_value()); });
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(b.snapshot().has_value());
+    CHECK(std::chrono::steady_clock::now() - start < 500ms);
+    slow.join();
+    ::kill(one.server_pid(), SIGCONT);
+}
+
+TEST_CASE("the program's signal handlers are left alone", "[ovs]") {
+    (void)ovs::database::connect("/nonexistent/run");
+    // Those two of the library's five that Catch2 does not take for itself.
+    for (int s : {SIGHUP, SIGALRM}) {
+        struct sigaction now {};
+        ::sigaction(s, nullptr, &now);
+        CHECK(now.sa_handler == SIG_DFL);
+    }
+}
