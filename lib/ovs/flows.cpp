@@ -56,7 +56,6 @@ result<void> check(const flow& f, const char* operation) {
     for (const char* word : {"actions", "action=", "cookie", "table=", "priority", "idle_timeout", "hard_timeout", "out_port", "out_group"}) {
         for (auto at = f.match.find(word); at != std::string::npos; at = f.match.find(word, at + 1)) {
             if (at == 0 || f.match[at - 1] == ',' || f.match[at - 1] == ' ') {
-                // skb_priority and the like do not begin a word with this; recirc and metadata keep their own names.
                 return bad(fmt::format("'{}' does not belong into a match", word));
             }
         }
@@ -99,22 +98,41 @@ connection_error read_error(const std::vector<std::uint8_t>& m) {
     return {take(weft_error_text(m.data(), m.size())), weft_message_xid(m.data())};
 }
 
-}  // namespace
-
-result<flow> canonical(const flow& f, const port_numbers& ports) {
-    weft_ovs_init();
+result<flow> canonical_one(const flow& f, const weft_ports* ports) {
     if (auto ok = check(f, "parse flow"); !ok) {
         return ok.error();
     }
-    const auto map = to_codec(ports);
     weft_flow out{};
-    if (char* words = weft_flow_canonical(add_text(f).c_str(), map.get(), &out)) {
+    if (char* words = weft_flow_canonical(add_text(f).c_str(), ports, &out)) {
         return parser_error(take(words), "parse flow", f);
     }
     flow done = to_flow(out);
     std::free(out.match);
     std::free(out.actions);
     return done;
+}
+
+}  // namespace
+
+result<flow> canonical(const flow& f, const port_numbers& ports) {
+    weft_ovs_init();
+    const auto map = to_codec(ports);
+    return canonical_one(f, map.get());
+}
+
+result<std::vector<flow>> canonical(std::span<const flow> flows, const port_numbers& ports) {
+    weft_ovs_init();
+    const auto map = to_codec(ports);
+    std::vector<flow> out;
+    out.reserve(flows.size());
+    for (const auto& f : flows) {
+        auto one = canonical_one(f, map.get());
+        if (!one) {
+            return one.error();
+        }
+        out.push_back(std::move(*one));
+    }
+    return out;
 }
 
 result<std::vector<flow>> dump_flows(const std::string& rundir, const std::string& bridge, const port_numbers& ports,

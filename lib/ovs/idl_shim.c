@@ -18,7 +18,7 @@
 #include "timeval.h"
 #include "vswitch-idl.h"
 
-// Open vSwitch's headers define a macro for this already, but with C11's meaning of an array's length.
+// ARRAY_SIZE of util.h refuses some of the arrays below, so this is the plain one.
 #define COUNT(ARRAY) (sizeof(ARRAY) / sizeof *(ARRAY))
 
 static void init_once(void) {
