@@ -6,12 +6,16 @@
 
 #include "wire/nft_codec.hpp"
 
-#include <linux/netfilter/nfnetlink.h>
+// Open vSwitch's headers wrap this one and define nla_bitfield32 once more unless told that the system has it.
+#ifndef HAVE_NLA_BITFIELD32
+#define HAVE_NLA_BITFIELD32 1
+#endif
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>

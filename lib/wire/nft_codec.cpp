@@ -6,6 +6,10 @@
 
 #include "wire/nft_expressions.hpp"
 
+// Open vSwitch's headers wrap linux/netlink.h and define nla_bitfield32 once more unless told that the system has it.
+#ifndef HAVE_NLA_BITFIELD32
+#define HAVE_NLA_BITFIELD32 1
+#endif
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
