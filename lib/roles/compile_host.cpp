@@ -71,7 +71,8 @@ void compile_nics(compilation& c) {
         if (uplink) bridge_over(c, nic, external_bridge(c.f, nic.nic->network));
         // The userspace datapath sends tunnels only out of a bridge of its own that holds the endpoint's address.
         else if (endpoint && c.netdev()) bridge_over(c, nic, underlay_bridge(nic.device));
-        else if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(nic.device);
+        // Link-local IPv6 would join the inner networks behind every rule; the LAN's own addressing is not ours to switch off.
+        else if (!is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6())) c.disable_ipv6(nic.device);
 
         if (!nic.nic->address) continue;
         address_entry address;
