@@ -18,6 +18,10 @@
 
 extern char** environ;
 
+// OpenSSL keeps one block for the life of the process, which LeakSanitizer cannot see a pointer to.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libcrypto"; }
+
 namespace weft::test {
 namespace {
 
