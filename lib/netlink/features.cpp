@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 namespace weft::netlink {
 namespace {
@@ -48,7 +47,7 @@ result<void> feature_control::learn_names(const std::string& device) {
     if (auto ok = call(fd_, device, strings, "list feature names"); !ok) return ok;
     for (std::uint32_t i = 0; i < count; ++i) {
         const auto* text = reinterpret_cast<const char*>(strings->data + std::size_t{i} * ETH_GSTRING_LEN);
-        names_.emplace_back(text, strnlen(text, ETH_GSTRING_LEN));
+        names_.emplace_back(text, std::find(text, text + ETH_GSTRING_LEN, '\0'));
     }
     return {};
 }

@@ -3,6 +3,7 @@
 // half-made link is ever seen. Constants are of linux/if_link.h, if_tunnel.h and veth.h. May include: core, model.
 #include "wire/rtnl_link.hpp"
 
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -114,8 +115,12 @@ void put_link_info(message& m, const link& l, int peer_fd) {
     m.end(nest);
 }
 
+// A bridge keeps an MTU only if it is changed after creation (BROPT_MTU_SET_BY_USER in net/bridge/br_device.c); else it
+// takes the smallest of its ports. Setting the value it has does not count, so it is born one off.
+bool is_bridge_with_mtu(const link& l) { return l.mtu && std::holds_alternative<bridge_options>(l.options); }
+
 bool needs_follow_up(const link& l) {
-    return !l.alias.empty() || (l.up && (!l.master.empty() || std::holds_alternative<veth_options>(l.options)));
+    return !l.alias.empty() || is_bridge_with_mtu(l) || (l.up && (!l.master.empty() || std::holds_alternative<veth_options>(l.options)));
 }
 
 }  // namespace
@@ -134,7 +139,7 @@ message link_create(const link& l, const index_of& index, int peer_namespace_fd)
     m.header(i).text(IFLA_IFNAME, l.name);
     // In the create message, so that addr_assign_type is SET and udev leaves it alone.
     if (l.mac) m.mac(IFLA_ADDRESS, *l.mac);
-    if (l.mtu) m.u32(IFLA_MTU, *l.mtu);
+    if (l.mtu) m.u32(IFLA_MTU, is_bridge_with_mtu(l) && *l.mtu > ETH_MIN_MTU ? *l.mtu - 1 : *l.mtu);
     if (l.group) m.u32(IFLA_GROUP, *l.group);
     if (!l.master.empty()) m.u32(IFLA_MASTER, index(l.master));
     if (const auto lower = lower_device(l); !lower.empty()) m.u32(IFLA_LINK, index(lower));
@@ -149,6 +154,7 @@ std::optional<message> link_follow_up(const link& l) {
     if (l.up) i.ifi_change = i.ifi_flags = IFF_UP;
     m.header(i).text(IFLA_IFNAME, l.name);
     if (!l.alias.empty()) m.put(IFLA_IFALIAS, l.alias.data(), l.alias.size());
+    if (is_bridge_with_mtu(l)) m.u32(IFLA_MTU, *l.mtu);
     return m;
 }
 

@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 
+#include <algorithm>
+
 namespace weft::wire {
 
 message::message(std::uint16_t type, std::uint16_t flags) {
@@ -82,7 +84,7 @@ std::optional<std::uint32_t> attribute::be32() const {
 
 std::string attribute::text() const {
     const auto* begin = reinterpret_cast<const char*>(payload_.data());
-    return payload_.empty() ? std::string() : std::string(begin, strnlen(begin, payload_.size()));
+    return std::string(begin, std::find(begin, begin + payload_.size(), '\0'));
 }
 
 std::optional<ip_address> attribute::ip() const {

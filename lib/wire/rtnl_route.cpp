@@ -108,7 +108,8 @@ message encode(const route& r, write w, const index_of& index) {
     if (metric != 0) m.u32(RTA_PRIORITY, metric);
     if (r.preferred_source) m.ip(RTA_PREFSRC, *r.preferred_source);
     if (r.nexthop_id != 0) {
-        m.u32(RTA_NH_ID, r.nexthop_id);
+        // A deletion finds its route without; naming an object that is gone already would be an error.
+        if (w != write::remove) m.u32(RTA_NH_ID, r.nexthop_id);
     } else if (single) {
         if (r.nexthops[0].gateway) put_gateway(m, *r.nexthops[0].gateway, v6);
         if (!r.nexthops[0].device.empty()) m.u32(RTA_OIF, index(r.nexthops[0].device));

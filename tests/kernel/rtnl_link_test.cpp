@@ -27,7 +27,13 @@ TEST_CASE("a bridge comes back as it was wanted", "[rtnl]") {
     auto s = ns.session();
     auto l = make_link("br0", bridge_options{false, 1500, 30000, true, false});
     l.mac = mac_a, l.mtu = 1400, l.group = weft_link_group, l.alias = "weft:f/br0", l.up = true;
-    s.run_one({verb::add, l}).value();
+    auto made = s.run_one({verb::add, l});
+    if (!made && made.error().code == errc::unsupported) {
+        test::skip("this kernel's bridges cannot filter VLANs");
+        std::get<bridge_options>(l.options).vlan_filtering.reset();
+        made = s.run_one({verb::add, l});
+    }
+    made.value();
     const auto seen = s.get_link("br0").value();
     CHECK(seen.options == l.options);
     CHECK(seen.mac == l.mac);
@@ -201,7 +207,9 @@ TEST_CASE("libnl-route sees the same links and routes", "[rtnl]") {
     r.destination = parse_prefix("198.51.100.0/24").value();
     r.nexthops = {{ip("192.0.2.254"), "br0", 0, true}};
     r.metric = 77;
-    for (const auto& x : s.run(std::vector<change>{{verb::add, br}, {verb::add, vx}, {verb::add, r}})) x.value();
+    // The kernel judges gateways only once the namespace has an address.
+    const address_entry a{"br0", parse_prefix("203.0.113.1/24").value(), 0, {}, weft_protocol, 0};
+    for (const auto& x : s.run(std::vector<change>{{verb::add, br}, {verb::add, vx}, {verb::add, a}, {verb::add, r}})) x.value();
     run_in(ns.handle(), [&]() -> result<void> {
         std::unique_ptr<nl_sock, decltype(&nl_socket_free)> sock(nl_socket_alloc(), nl_socket_free);
         REQUIRE(nl_connect(sock.get(), NETLINK_ROUTE) == 0);

@@ -105,7 +105,13 @@ TEST_CASE("addresses, routes, rules and neighbours come back equal", "[rtnl]") {
     for (const auto& x : neighbours) CHECK(has(seen_neighbours, x));
 
     // Again: each is there already. One by one, since a failure ends a run.
-    for (const auto& c : changes) CHECK(s.run_one(c).error().code == errc::already_exists);
+    for (const auto& c : changes) {
+        const auto* n = std::get_if<neighbour>(&c.object);
+        if (n != nullptr && n->flags == 8) continue;  // the kernel has no "must be new" for proxies
+        const auto r = s.run_one(c);
+        INFO((r ? std::string("no error") : r.error().message()) << " " << c.object.index());
+        CHECK((!r && r.error().code == errc::already_exists));
+    }
 
     routes[0].nexthops[0].gateway = ip("192.0.2.5");
     s.run_one({verb::change, routes[0]}).value();
