@@ -63,13 +63,18 @@ void add_mounts(const std::string& lab, targets& t) {
 result<void> end_processes(const targets& t) {
     const auto start = std::chrono::steady_clock::now();
     bool killed = false;
+    std::set<int> seen;
     for (;;) {
         const auto found = processes_in(t);
-        if (found.empty()) return {};
+        seen.insert(found.begin(), found.end());
+        // A process on its way out has left its namespaces before it is gone: it is waited for, for a while, but gets no
+        // further signal, since its number may be another's by then.
+        std::erase_if(seen, [](int pid) { return is_zombie(std::to_string(pid)); });
+        if (found.empty() && (seen.empty() || std::chrono::steady_clock::now() - start > std::chrono::seconds(5))) return {};
         const auto waited = std::chrono::steady_clock::now() - start;
-        if (waited > std::chrono::seconds(10))
+        if (!found.empty() && waited > std::chrono::seconds(10))
             return error{errc::timed_out, "end process", std::to_string(found.front()), "it is still there after 10 s"};
-        const bool hard = waited > std::chrono::milliseconds(700);
+        const bool hard = waited > std::chrono::seconds(2);  // a node process first ends and reaps its switch
         if (hard != killed || waited < std::chrono::milliseconds(1) || hard)
             for (const int pid : found) ::kill(pid, hard ? SIGKILL : SIGTERM);
         killed = hard;

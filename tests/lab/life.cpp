@@ -22,7 +22,11 @@ int node_pid(const std::string& lab, const std::string& node) {
 
 bool alive(int pid) {
     ::waitpid(pid, nullptr, WNOHANG);
-    return ::kill(pid, 0) == 0;
+    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    std::getline(in, text);
+    const auto end = text.rfind(')');
+    return end != std::string::npos && text[end + 2] != 'Z' && text[end + 2] != 'X';  // a zombie is only its parent's concern
 }
 
 // Exit status of a command inside a member.
