@@ -10,5 +10,6 @@ if(NOT EXISTS ${WEFT_OVS_BUILD}/lib/.libs/libopenvswitch.a)
 endif()
 add_library(weft_openvswitch STATIC IMPORTED)
 set_target_properties(weft_openvswitch PROPERTIES IMPORTED_LOCATION ${WEFT_OVS_BUILD}/lib/.libs/libopenvswitch.a)
-target_include_directories(weft_openvswitch SYSTEM INTERFACE ${WEFT_OVS_BUILD} ${WEFT_OVS_BUILD}/include ${WEFT_OVS_BUILD}/lib)
+# For the C files of lib/ovs only: the tree's own linux/netlink.h and string.h would shadow the system's elsewhere.
+set(WEFT_OVS_INCLUDES ${WEFT_OVS_BUILD} ${WEFT_OVS_BUILD}/include ${WEFT_OVS_BUILD}/lib)
 target_link_libraries(weft_openvswitch INTERFACE OpenSSL::SSL OpenSSL::Crypto Threads::Threads rt m ${CMAKE_DL_LIBS})

@@ -21,7 +21,7 @@ int rank(const step& s, const host_state& wanted) {
                 // conf/<device>/ keys exist only once their device does; those of all and default come first.
                 const bool device = o.key.starts_with("net/ipv4/conf/") || o.key.starts_with("net/ipv6/conf/");
                 const bool general = o.key.find("/conf/all/") != std::string::npos || o.key.find("/conf/default/") != std::string::npos;
-                return removal ? 90 : device && !general ? 24 : 21;
+                const bool of_bridge = device && s.scope.empty() && std::any_of(wanted.bridges.begin(), wanted.bridges.end(), [&](const auto& b) { return o.key.find("/conf/" + b.name + "/") != std::string::npos; }); return removal ? 90 : of_bridge ? 32 : device && !general ? 24 : 21;
             },
             [&](const link& l) {
                 if (removal) return 8;
