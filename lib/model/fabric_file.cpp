@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fabric file to a fabric: walks the YAML tree along the field tables and puts the values together. It checks form
-// (types, keys, names); meaning (overlaps, references, ranges) is roles::validate's. Fails by diagnostics, all in one run.
+// (types, keys, names); meaning (overlaps, references, ranges) is roles::validate's. Fails by diagnostics, all in one
+// run.
 #include "weft/model/fabric_file.hpp"
 
-#include "model/fabric_file_reader.hpp"
-
 #include <algorithm>
+
+#include "model/fabric_file_reader.hpp"
 
 namespace weft {
 namespace {
@@ -28,10 +29,12 @@ public:
         const auto m = in_.object(at, fields::root);
         if (const auto version = get(m, "version")) in_.integer(version, "1-1");
         f.name = in_.name(get(m, "name"));
-        for (const auto& [name, place, value] : in_.objects(get(m, "networks"))) f.networks[name] = build_underlay(value, place);
+        for (const auto& [name, place, value] : in_.objects(get(m, "networks")))
+            f.networks[name] = build_underlay(value, place);
         if (const auto overlay = get(m, "overlay")) f.overlay = build_overlay(overlay);
         for (const auto& [name, place, value] : in_.objects(get(m, "nodes"))) f.nodes[name] = build_node(value, place);
-        for (const auto& [name, place, value] : in_.objects(get(m, "tenants"))) f.tenants[name] = build_tenant(value, place);
+        for (const auto& [name, place, value] : in_.objects(get(m, "tenants")))
+            f.tenants[name] = build_tenant(value, place);
         for (const auto& item : in_.list(get(m, "expectations"))) f.expectations.push_back(build_expectation(item));
         for (const auto& [name, place, value] : in_.objects(get(m, "checks")))
             for (const auto& item : in_.list(value)) f.checks[name].push_back(build_check(item));
@@ -68,7 +71,8 @@ private:
         node n{.place = place};
         for (const auto& item : in_.list(get(m, "roles")))
             if (const auto role = in_.choice(item, fields::role_names, ""); !role.empty()) n.roles.insert(role);
-        for (const auto& [name, nic_place, value] : in_.objects(get(m, "nics"), true)) n.nics[name] = build_nic(value, nic_place);
+        for (const auto& [name, nic_place, value] : in_.objects(get(m, "nics"), true))
+            n.nics[name] = build_nic(value, nic_place);
         return n;
     }
 
@@ -88,7 +92,8 @@ private:
         tenant t{.place = place};
         for (const auto& [name, p, value] : in_.objects(get(m, "networks"))) t.networks[name] = build_network(value, p);
         for (const auto& [name, p, value] : in_.objects(get(m, "routers"))) t.routers[name] = build_router(value, p);
-        for (const auto& [name, p, value] : in_.objects(get(m, "security-groups"))) t.security_groups[name] = build_group(value, p);
+        for (const auto& [name, p, value] : in_.objects(get(m, "security-groups")))
+            t.security_groups[name] = build_group(value, p);
         for (const auto& [name, p, value] : in_.objects(get(m, "ports"))) t.ports[name] = build_port(value, p);
         return t;
     }
@@ -161,7 +166,8 @@ private:
         e.port = static_cast<std::uint16_t>(in_.integer(get(m, "port"), "1-65535").value_or(0));
         e.reachable = in_.choice(get(m, "expect"), "reachable|blocked", "reachable") == "reachable";
         e.why = "a row of the fabric file";
-        if (e.protocol == "icmp" && e.port != 0) in_.fault(get(m, "port"), std::to_string(e.port), "needs tcp or udp", "protocol: tcp");
+        if (e.protocol == "icmp" && e.port != 0)
+            in_.fault(get(m, "port"), std::to_string(e.port), "needs tcp or udp", "protocol: tcp");
         if (e.protocol != "icmp" && !get(m, "port")) in_.fault(at, e.protocol, "needs a port", "port: 1-65535");
         return e;
     }
@@ -206,8 +212,10 @@ private:
         std::vector<std::string> out;
         for (const auto& item : in_.list(at))
             if (auto name = in_.name(item); !name.empty()) {
-                if (std::find(out.begin(), out.end(), name) != out.end()) in_.fault(item, name, "is there twice", "each name once");
-                else out.push_back(std::move(name));
+                if (std::find(out.begin(), out.end(), name) != out.end())
+                    in_.fault(item, name, "is there twice", "each name once");
+                else
+                    out.push_back(std::move(name));
             }
         return out;
     }
@@ -218,15 +226,18 @@ private:
 }  // namespace
 
 bool parsed_fabric::ok() const {
-    return std::none_of(diagnostics.begin(), diagnostics.end(), [](const auto& d) { return d.severity == severity::error; });
+    return std::none_of(diagnostics.begin(), diagnostics.end(),
+                        [](const auto& d) { return d.severity == severity::error; });
 }
 
 parsed_fabric parse_fabric(std::string_view text, const std::string& file) {
     parsed_fabric out;
     const auto tree = yaml::parse(text, file, out.diagnostics);
     // A broken tree would only add faults that come from the break, such as missing keys.
-    if (out.ok()) out.fabric = assembler(file, out.diagnostics).build({&tree, {}});
-    else if (tree.kind == yaml::node::kind::map) assembler(file, out.diagnostics).build({&tree, {}});
+    if (out.ok())
+        out.fabric = assembler(file, out.diagnostics).build({&tree, {}});
+    else if (tree.kind == yaml::node::kind::map)
+        assembler(file, out.diagnostics).build({&tree, {}});
     std::stable_sort(out.diagnostics.begin(), out.diagnostics.end(), [](const auto& a, const auto& b) {
         return std::pair(a.place.line, a.place.column) < std::pair(b.place.line, b.place.column);
     });

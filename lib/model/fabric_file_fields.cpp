@@ -5,10 +5,11 @@
 namespace weft::fields {
 namespace {
 
+// clang-format off: tables, aligned by hand.
 constexpr field underlay_fields[] = {
     {"cidr",     kind::prefix,  true,  {},         nullptr, "the subnet, without host bits"},
     {"mtu",      kind::integer, false, "576-65535", nullptr, "bytes of an IP packet; 1500 if absent"},
-    {"gateway",  kind::address, false, {},         nullptr, "the router of the subnet; default route of nodes with an address on it"},
+    {"gateway",  kind::address, false, {},         nullptr, "the router of the subnet, default route of nodes on it"},
     {"floating", kind::range,   false, {},         nullptr, "FIRST-LAST: pool of router and floating addresses"},
 };
 constexpr field overlay_fields[] = {
@@ -29,7 +30,7 @@ constexpr field node_fields[] = {
 constexpr field tenant_network_fields[] = {
     {"cidr",    kind::prefix,    true,  {},             nullptr, "the subnet, without host bits; tenants may overlap"},
     {"dns",     kind::addresses, false, {},             nullptr, "name servers that VMs are told of"},
-    {"gateway", kind::address,   false, {},             nullptr, "the router's address; the first host address if absent"},
+    {"gateway", kind::address,   false, {},             nullptr, "the router's address; default the first host"},
     {"id",      kind::integer,   false, "1-4294967295", nullptr, "tunnel id; from overlay.ids if absent"},
     {"mtu",     kind::integer,   false, "576-65535",    nullptr, "what the overlay leaves if absent"},
 };
@@ -100,14 +101,15 @@ constexpr field root_fields[] = {
     {"lab",          kind::object,  false, {},    &lab,         "the world outside, for labs only"},
 };
 
+// clang-format on
+
 }  // namespace
 
-const field_list root = root_fields, underlay = underlay_fields, overlay = overlay_fields, node = node_fields, nic = nic_fields,
-                 tenant = tenant_fields, tenant_network = tenant_network_fields, router = router_fields,
-                 security_group = security_group_fields, security_rule = security_rule_fields, tenant_port = tenant_port_fields,
-                 expectation = expectation_fields, check = check_fields, lab = lab_fields, lab_router = lab_router_fields,
-                 lab_host = lab_host_fields,
-                 // The members of `checks` are lists, not objects; this empty list stands for "a list of check".
-                 check_list = {};
+// The members of `checks` are lists, not objects; the empty check_list stands for "a list of check".
+const field_list root = root_fields, underlay = underlay_fields, overlay = overlay_fields, node = node_fields,
+                 nic = nic_fields, tenant = tenant_fields, tenant_network = tenant_network_fields,
+                 router = router_fields, security_group = security_group_fields, security_rule = security_rule_fields,
+                 tenant_port = tenant_port_fields, expectation = expectation_fields, check = check_fields,
+                 lab = lab_fields, lab_router = lab_router_fields, lab_host = lab_host_fields, check_list = {};
 
 }  // namespace weft::fields

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one list of the fabric file's keys: what each is called, what it takes, whether it must be there, what it is for. The
-// reader (unknown and missing keys) and the JSON Schema are both driven by it. May include: std.
+// The one list of the fabric file's keys: what each is called, what it takes, whether it must be there, what it is for.
+// The reader (unknown and missing keys) and the JSON Schema are both driven by it. May include: std.
 #pragma once
 
 #include <span>
@@ -8,7 +8,23 @@
 
 namespace weft::fields {
 
-enum class kind { name, text, integer, address, prefix, range, mac, choice, floating, object, objects, list, names, addresses, roles };
+enum class kind {
+    name,
+    text,
+    integer,
+    address,
+    prefix,
+    range,
+    mac,
+    choice,
+    floating,
+    object,
+    objects,
+    list,
+    names,
+    addresses,
+    roles
+};
 
 struct field;
 using field_list = std::span<const field>;
@@ -17,13 +33,13 @@ struct field {
     std::string_view name;
     fields::kind kind;
     bool required = false;
-    std::string_view allowed;               // a choice: "a|b"; an integer: "1-10"
-    const field_list* of = nullptr;         // object: its fields; objects: those of each member; list: those of each item
+    std::string_view allowed;        // a choice: "a|b"; an integer: "1-10"
+    const field_list* of = nullptr;  // object: its fields; objects: those of each member; list: those of each item
     std::string_view help = {};
 };
 
-extern const field_list root, underlay, overlay, node, nic, tenant, tenant_network, router, security_group, security_rule,
-    tenant_port, expectation, check, lab, lab_router, lab_host, check_list;
+extern const field_list root, underlay, overlay, node, nic, tenant, tenant_network, router, security_group,
+    security_rule, tenant_port, expectation, check, lab, lab_router, lab_host, check_list;
 
 inline constexpr std::string_view role_names = "controller|network|compute|vpn-gateway|hypervisor";
 

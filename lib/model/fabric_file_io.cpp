@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The only file access of the model: reading a fabric file, reading and atomically writing its lock. The lock is a flat
-// YAML map in name order, so that a change of it reads well in a review. Fails by diagnostics or by error with the errno.
-#include "weft/model/fabric_file.hpp"
-
-#include "model/fabric_file_tree.hpp"
-
-#include <cerrno>
+// YAML map in name order, so that a change of it reads well in a review. Fails by diagnostics or by error with the
+// errno.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+
+#include "model/fabric_file_tree.hpp"
+#include "weft/model/fabric_file.hpp"
 
 namespace weft {
 namespace {
@@ -16,11 +17,17 @@ namespace {
 class descriptor {
 public:
     explicit descriptor(int fd) : fd_(fd) {}
-    ~descriptor() { if (fd_ >= 0) ::close(fd_); }
+    ~descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
     descriptor(const descriptor&) = delete;
     descriptor& operator=(const descriptor&) = delete;
     int get() const { return fd_; }
-    int release() { const int fd = fd_; fd_ = -1; return fd; }
+    int release() {
+        const int fd = fd_;
+        fd_ = -1;
+        return fd;
+    }
 
 private:
     int fd_;
@@ -93,8 +100,10 @@ result<std::map<std::string, std::string>> load_lock(const std::string& path) {
     if (faults.empty() && tree.kind != yaml::node::kind::map && tree.kind != yaml::node::kind::null)
         faults.push_back({severity::error, path, tree.place, {}, {}, "is not a map", "OBJECT: VALUE"});
     for (const auto& [key, value] : tree.entries) {
-        if (value.kind == yaml::node::kind::scalar) lock[key.text] = value.text;
-        else faults.push_back({severity::error, path, value.place, key.text, {}, "is not a value", "OBJECT: VALUE"});
+        if (value.kind == yaml::node::kind::scalar)
+            lock[key.text] = value.text;
+        else
+            faults.push_back({severity::error, path, value.place, key.text, {}, "is not a value", "OBJECT: VALUE"});
     }
     if (!faults.empty()) return error{errc::invalid_input, "read lock", path, faults.front().to_string(), 0};
     return lock;
@@ -102,7 +111,8 @@ result<std::map<std::string, std::string>> load_lock(const std::string& path) {
 
 result<void> save_lock(const std::string& path, const std::map<std::string, std::string>& lock) {
     std::string text =
-        "# What weft allocated for the fabric file beside this one. Keep it with that file: without it, values may change.\n";
+        "# What weft allocated for the fabric file beside this one. Keep it with that file: without it, values may "
+        "change.\n";
     // Keys and values are names, numbers and addresses; quotes keep an address of IPv6 from reading as a map.
     for (const auto& [key, value] : lock) text += key + ": \"" + value + "\"\n";
 

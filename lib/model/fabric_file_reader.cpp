@@ -2,10 +2,10 @@
 // Typed values out of a YAML tree; see fabric_file_reader.hpp. Fails by diagnostics only.
 #include "model/fabric_file_reader.hpp"
 
-#include "weft/model/link.hpp"
-
 #include <algorithm>
 #include <charconv>
+
+#include "weft/model/link.hpp"
 
 namespace weft::yaml {
 namespace {
@@ -14,7 +14,9 @@ constexpr std::size_t longest_name = 63;  // also that of a host name's label (R
 constexpr const char* name_rule = "1 to 63 of a-z A-Z 0-9 . _ -, a letter or digit first";
 
 bool is_name(std::string_view text) {
-    const auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+    const auto alnum = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
     if (text.empty() || text.size() > longest_name || !alnum(text[0])) return false;
     return std::all_of(text.begin(), text.end(), [&](char c) { return alnum(c) || c == '.' || c == '_' || c == '-'; });
 }
@@ -41,8 +43,8 @@ std::string comma_list(std::string_view choices) {
 }
 
 void reader::fault(const cursor& at, std::string value, std::string problem, std::string allowed) {
-    faults_.push_back({severity::error, file_, at.value ? at.value->place : source_place{}, at.path, std::move(value), std::move(problem),
-                       std::move(allowed)});
+    faults_.push_back({severity::error, file_, at.value ? at.value->place : source_place{}, at.path, std::move(value),
+                       std::move(problem), std::move(allowed)});
 }
 
 std::map<std::string, cursor> reader::object(const cursor& at, fields::field_list known) {
@@ -56,9 +58,11 @@ std::map<std::string, cursor> reader::object(const cursor& at, fields::field_lis
     std::string names;
     for (const auto& field : known) names += (names.empty() ? "" : ", ") + std::string(field.name);
     for (const auto& [key, value] : at.value->entries) {
-        const auto match = std::find_if(known.begin(), known.end(), [&](const auto& field) { return field.name == key.text; });
+        const auto match =
+            std::find_if(known.begin(), known.end(), [&](const auto& field) { return field.name == key.text; });
         if (match == known.end()) {
-            faults_.push_back({severity::error, file_, key.place, prefix + key.text, key.text, "is an unknown key", names});
+            faults_.push_back(
+                {severity::error, file_, key.place, prefix + key.text, key.text, "is an unknown key", names});
             continue;
         }
         members[key.text] = {&value, prefix + key.text};
@@ -96,7 +100,8 @@ std::vector<cursor> reader::list(const cursor& at) {
         fault(at, at.value->text, std::string("is ") + std::string(to_string(at.value->kind)), "a list");
         return items;
     }
-    for (const auto& item : at.value->items) items.push_back({&item, at.path + "[" + std::to_string(items.size()) + "]"});
+    for (const auto& item : at.value->items)
+        items.push_back({&item, at.path + "[" + std::to_string(items.size()) + "]"});
     return items;
 }
 
@@ -167,7 +172,8 @@ std::optional<address_range> reader::range(const cursor& at) {
     if (!value) return {};
     const auto dash = value->find('-');
     if (dash != std::string::npos) {
-        const auto first = parse_ip(std::string_view(*value).substr(0, dash)), last = parse_ip(std::string_view(*value).substr(dash + 1));
+        const auto first = parse_ip(std::string_view(*value).substr(0, dash)),
+                   last = parse_ip(std::string_view(*value).substr(dash + 1));
         if (first && last && first->is_v6() == last->is_v6() && !(*last < *first)) return address_range{*first, *last};
     }
     fault(at, *value, "is not a range of addresses", "FIRST-LAST, like 10.0.0.10-10.0.0.20");
@@ -175,7 +181,7 @@ std::optional<address_range> reader::range(const cursor& at) {
 }
 
 std::optional<std::pair<std::uint64_t, std::uint64_t>> reader::integer_range(const cursor& at, std::uint64_t lowest,
-                                                                            std::uint64_t highest) {
+                                                                             std::uint64_t highest) {
     const auto* value = scalar(at, "FIRST-LAST");
     if (!value) return {};
     const auto dash = value->find('-');

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads typed values out of a YAML tree and collects every fault with its place and path. It knows the field tables, not
-// the fabric: fabric_file.cpp puts the values together. May include: core, model.
+// Reads typed values out of a YAML tree and collects every fault with its place and path. It knows the field tables,
+// not the fabric: fabric_file.cpp puts the values together. May include: core, model.
 #pragma once
-
-#include "model/fabric_file_fields.hpp"
-#include "model/fabric_file_tree.hpp"
 
 #include <map>
 #include <optional>
+
+#include "model/fabric_file_fields.hpp"
+#include "model/fabric_file_tree.hpp"
 
 namespace weft::yaml {
 
@@ -24,8 +24,13 @@ public:
 
     // Checks that it is a map with known keys only and all required ones; gives its members by key.
     std::map<std::string, cursor> object(const cursor&, fields::field_list);
-    // A map whose keys are names of objects. `device` allows what an interface name may hold, else the charset is narrow.
-    struct member { std::string name; source_place place; cursor value; };
+    // A map whose keys are names of objects. `device` allows what an interface name may hold, else the charset is
+    // narrow.
+    struct member {
+        std::string name;
+        source_place place;
+        cursor value;
+    };
     std::vector<member> objects(const cursor&, bool device = false);
     std::vector<cursor> list(const cursor&);
 
@@ -36,7 +41,8 @@ public:
     std::optional<ip_address> address(const cursor&);
     std::optional<ip_prefix> prefix(const cursor&);
     std::optional<address_range> range(const cursor&);
-    std::optional<std::pair<std::uint64_t, std::uint64_t>> integer_range(const cursor&, std::uint64_t lowest, std::uint64_t highest);
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> integer_range(const cursor&, std::uint64_t lowest,
+                                                                         std::uint64_t highest);
     std::optional<mac_address> mac(const cursor&);
 
     void fault(const cursor&, std::string value, std::string problem, std::string allowed);

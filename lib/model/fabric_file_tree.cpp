@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML text to the tree of fabric_file_tree.hpp, by yaml-cpp's event handler: it gives the place of every token and never
-// expands an alias, so that a small file cannot become a large value. Fails by diagnostics only; never throws for bad input.
+// YAML text to the tree of fabric_file_tree.hpp, by yaml-cpp's event handler: it gives the place of every token and
+// never expands an alias, so that a small file cannot become a large value. Fails by diagnostics only; never throws for
+// bad input.
 #include "model/fabric_file_tree.hpp"
 
 #include <yaml-cpp/eventhandler.h>
@@ -37,16 +38,19 @@ public:
         fault(mark, "*", "is an alias, which a fabric file must not have", "write the value out");
         add({node::kind::null, {}, place_of(mark), {}, {}});
     }
-    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) override {
+    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  const std::string& text) override {
         // "?" is what yaml-cpp gives to a plain scalar and "!" to a quoted one; anything else was written by hand.
         check_properties(mark, tag == "!" ? "?" : tag, anchor);
         add({node::kind::scalar, text, place_of(mark), {}, {}});
     }
-    void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+    void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                         YAML::EmitterStyle::value) override {
         open(mark, tag, anchor, node::kind::list);
     }
     void OnSequenceEnd() override { close(); }
-    void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+    void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                    YAML::EmitterStyle::value) override {
         open(mark, tag, anchor, node::kind::map);
     }
     void OnMapEnd() override { close(); }
@@ -59,12 +63,14 @@ private:
     };
 
     void fault(const YAML::Mark& mark, std::string value, std::string problem, std::string allowed) {
-        faults_.push_back({severity::error, file_, place_of(mark), {}, std::move(value), std::move(problem), std::move(allowed)});
+        faults_.push_back(
+            {severity::error, file_, place_of(mark), {}, std::move(value), std::move(problem), std::move(allowed)});
     }
 
     void check_properties(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
         if (anchor != 0) fault(mark, "&", "is an anchor, which a fabric file must not have", "write the value out");
-        if (!tag.empty() && tag != "?") fault(mark, tag, "is a tag, which a fabric file must not have", "a plain value");
+        if (!tag.empty() && tag != "?")
+            fault(mark, tag, "is a tag, which a fabric file must not have", "a plain value");
     }
 
     void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, enum node::kind kind) {
@@ -113,7 +119,8 @@ private:
     }
 
     void fault_at(source_place place, std::string value, std::string problem, std::string allowed) {
-        faults_.push_back({severity::error, file_, place, {}, std::move(value), std::move(problem), std::move(allowed)});
+        faults_.push_back(
+            {severity::error, file_, place, {}, std::move(value), std::move(problem), std::move(allowed)});
     }
 
     const std::string& file_;
@@ -128,12 +135,19 @@ bool check_bytes(std::string_view text, const std::string& file, std::vector<dia
         const auto byte = static_cast<unsigned char>(c);
         if ((byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f) {
             static constexpr char digits[] = "0123456789abcdef";
-            faults.push_back({severity::error, file, {line, column}, {},
-                              std::string("\\x") + digits[byte >> 4] + digits[byte & 15], "is a control byte", "UTF-8 text"});
+            faults.push_back({severity::error,
+                              file,
+                              {line, column},
+                              {},
+                              std::string("\\x") + digits[byte >> 4] + digits[byte & 15],
+                              "is a control byte",
+                              "UTF-8 text"});
             return false;
         }
-        if (c == '\n') ++line, column = 1;
-        else ++column;
+        if (c == '\n')
+            ++line, column = 1;
+        else
+            ++column;
     }
     return true;
 }
@@ -142,17 +156,26 @@ bool check_bytes(std::string_view text, const std::string& file, std::vector<dia
 
 std::string_view to_string(enum node::kind kind) {
     switch (kind) {
-        case node::kind::null: return "nothing";
-        case node::kind::scalar: return "a value";
-        case node::kind::map: return "a map";
-        case node::kind::list: return "a list";
+        case node::kind::null:
+            return "nothing";
+        case node::kind::scalar:
+            return "a value";
+        case node::kind::map:
+            return "a map";
+        case node::kind::list:
+            return "a list";
     }
     return "";
 }
 
 node parse(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {
     if (text.size() > max_bytes) {
-        faults.push_back({severity::error, file, {1, 1}, {}, std::to_string(text.size()) + " bytes", "is too large",
+        faults.push_back({severity::error,
+                          file,
+                          {1, 1},
+                          {},
+                          std::to_string(text.size()) + " bytes",
+                          "is too large",
                           "at most " + std::to_string(max_bytes) + " bytes"});
         return {};
     }
@@ -165,7 +188,8 @@ node parse(std::string_view text, const std::string& file, std::vector<diagnosti
             std::vector<diagnostic> ignored;
             tree_builder rest(file, ignored);
             if (parser.HandleNextDocument(rest))
-                faults.push_back({severity::error, file, rest.root.place, {}, "---", "begins a second document", "one document"});
+                faults.push_back(
+                    {severity::error, file, rest.root.place, {}, "---", "begins a second document", "one document"});
         }
     } catch (const YAML::Exception& e) {
         faults.push_back({severity::error, file, place_of(e.mark), {}, {}, "is not YAML: " + e.msg, {}});

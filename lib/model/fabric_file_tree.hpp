@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A YAML document as a plain tree whose every node knows its line and column. Anchors, aliases, tags, several documents,
-// too much size and too much depth never reach the tree: they are diagnostics. May include: core, model.
+// A YAML document as a plain tree whose every node knows its line and column. Anchors, aliases, tags, several
+// documents, too much size and too much depth never reach the tree: they are diagnostics. May include: core, model.
 #pragma once
-
-#include "weft/model/fabric.hpp"
 
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "weft/model/fabric.hpp"
 
 namespace weft::yaml {
 
@@ -18,10 +18,10 @@ inline constexpr int max_depth = 32;
 struct node {
     enum class kind { null, scalar, map, list };
     node::kind kind = kind::null;
-    std::string text;                             // of a scalar
+    std::string text;  // of a scalar
     source_place place;
-    std::vector<std::pair<node, node>> entries;   // of a map, in file order; keys are scalars and unique
-    std::vector<node> items;                      // of a list
+    std::vector<std::pair<node, node>> entries;  // of a map, in file order; keys are scalars and unique
+    std::vector<node> items;                     // of a list
 };
 
 std::string_view to_string(enum node::kind);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON Schema (draft 2020-12) of the fabric file, made from the same field tables that the reader checks against, so that an
-// editor and weft cannot disagree on a key. Pure.
+// JSON Schema (draft 2020-12) of the fabric file, made from the same field tables that the reader checks against, so
+// that an editor and weft cannot disagree on a key. Pure.
+#include <boost/json.hpp>
+
 #include "model/fabric_file_fields.hpp"
 #include "model/fabric_file_reader.hpp"
 #include "weft/model/fabric_file.hpp"
-
-#include <boost/json.hpp>
 
 namespace weft {
 namespace {
@@ -34,25 +34,39 @@ constexpr const char* name_pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 
 json::object field_schema(const fields::field& field) {
     switch (field.kind) {
-        case fields::kind::name: return pattern(name_pattern);
-        case fields::kind::text: return typed("string");
+        case fields::kind::name:
+            return pattern(name_pattern);
+        case fields::kind::text:
+            return typed("string");
         case fields::kind::integer: {
             const auto [lowest, highest] = yaml::bounds(field.allowed);
             return {{"type", "integer"}, {"minimum", lowest}, {"maximum", highest}};
         }
-        case fields::kind::address: return pattern("^[0-9A-Fa-f.:]+$");
-        case fields::kind::prefix: return pattern("^[0-9A-Fa-f.:]+/[0-9]{1,3}$");
-        case fields::kind::range: return pattern("^[0-9A-Fa-f.:]+-[0-9A-Fa-f.:]+$");
-        case fields::kind::mac: return pattern("^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$");
-        case fields::kind::floating: return pattern("^(auto|[0-9A-Fa-f.:]+)$");
-        case fields::kind::choice: return choice_schema(field.allowed);
-        case fields::kind::roles: return array_of(choice_schema(field.allowed));
-        case fields::kind::names: return array_of(pattern(name_pattern));
-        case fields::kind::addresses: return array_of(pattern("^[0-9A-Fa-f.:]+$"));
-        case fields::kind::object: return object_schema(*field.of);
-        case fields::kind::list: return array_of(object_schema(*field.of));
+        case fields::kind::address:
+            return pattern("^[0-9A-Fa-f.:]+$");
+        case fields::kind::prefix:
+            return pattern("^[0-9A-Fa-f.:]+/[0-9]{1,3}$");
+        case fields::kind::range:
+            return pattern("^[0-9A-Fa-f.:]+-[0-9A-Fa-f.:]+$");
+        case fields::kind::mac:
+            return pattern("^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$");
+        case fields::kind::floating:
+            return pattern("^(auto|[0-9A-Fa-f.:]+)$");
+        case fields::kind::choice:
+            return choice_schema(field.allowed);
+        case fields::kind::roles:
+            return array_of(choice_schema(field.allowed));
+        case fields::kind::names:
+            return array_of(pattern(name_pattern));
+        case fields::kind::addresses:
+            return array_of(pattern("^[0-9A-Fa-f.:]+$"));
+        case fields::kind::object:
+            return object_schema(*field.of);
+        case fields::kind::list:
+            return array_of(object_schema(*field.of));
         case fields::kind::objects: {
-            json::object members = field.of == &fields::check_list ? array_of(object_schema(fields::check)) : object_schema(*field.of);
+            json::object members =
+                field.of == &fields::check_list ? array_of(object_schema(fields::check)) : object_schema(*field.of);
             return {{"type", "object"}, {"additionalProperties", std::move(members)}};
         }
     }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, fixed and floating addresses, MACs. A value in
-// the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other. Pure;
-// fails with invalid_input when a range is exhausted.
-#include "weft/roles/roles.hpp"
+// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, fixed and floating addresses, MACs. A value
+// in the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other.
+// Pure; fails with invalid_input when a range is exhausted.
+#include <charconv>
 
 #include "roles/topology.hpp"
-
-#include <charconv>
+#include "weft/roles/roles.hpp"
 
 namespace weft::roles {
 namespace {
@@ -78,8 +77,10 @@ private:
             for (auto& [name, network] : t.networks) {
                 if (!network.gateway) network.gateway = first_host(network.cidr);
                 if (!network.mtu) network.mtu = network_mtu(f, tenant_name, name);
-                if (network.id) used.insert(*network.id);
-                else open.emplace_back(network_path(tenant_name, name) + "/id", &network);
+                if (network.id)
+                    used.insert(*network.id);
+                else
+                    open.emplace_back(network_path(tenant_name, name) + "/id", &network);
             }
         // All that the lock remembers first, so that a new network cannot take an old one's id.
         for (auto& [key, network] : open)
@@ -96,8 +97,8 @@ private:
             if (network->id) continue;
             while (next <= f.overlay.last_id && used.count(static_cast<std::uint32_t>(next))) ++next;
             if (next > f.overlay.last_id)
-                return exhausted(key, "no free tunnel id left in overlay.ids (" + std::to_string(f.overlay.first_id) + "-" +
-                                          std::to_string(f.overlay.last_id) + ")");
+                return exhausted(key, "no free tunnel id left in overlay.ids (" + std::to_string(f.overlay.first_id) +
+                                          "-" + std::to_string(f.overlay.last_id) + ")");
             network->id = static_cast<std::uint32_t>(next++);
             out_.lock[key] = std::to_string(*network->id);
         }
@@ -106,14 +107,18 @@ private:
 
     // Router and floating addresses come from one pool per external network.
     result<void> fill_external() {
-        struct request { std::string key, external; std::optional<ip_address>* into; };
+        struct request {
+            std::string key, external;
+            std::optional<ip_address>* into;
+        };
         std::vector<request> open;
         std::map<std::string, pool> pools;
         for (auto& [name, network] : out_.fabric.networks) {
             if (!network.floating) continue;
             pools[name] = {taken_addresses(out_.fabric, name), *network.floating, network.floating->first};
         }
-        const auto consider = [&](const std::string& key, const std::string& external, std::optional<ip_address>& into, bool wanted) {
+        const auto consider = [&](const std::string& key, const std::string& external, std::optional<ip_address>& into,
+                                  bool wanted) {
             if (into && pools.count(external)) pools[external].taken.insert(*into);
             if (!into && wanted) open.push_back({key, external, &into});
         };
@@ -122,15 +127,20 @@ private:
                 consider(router_path(tenant_name, name) + "/address", r.external, r.address, !r.external.empty());
             for (auto& [name, port] : t.ports)
                 if (const auto* r = router_of(t, port.network))
-                    consider(port_path(tenant_name, name) + "/floating", r->second.external, port.floating, port.floating_auto);
+                    consider(port_path(tenant_name, name) + "/floating", r->second.external, port.floating,
+                             port.floating_auto);
         }
         for (auto& wanted : open)
-            if (const auto from = pools.find(wanted.external); from != pools.end()) restore(wanted.key, from->second, *wanted.into);
+            if (const auto from = pools.find(wanted.external); from != pools.end())
+                restore(wanted.key, from->second, *wanted.into);
         for (auto& wanted : open) {
             if (*wanted.into) continue;
             const auto from = pools.find(wanted.external);
-            if (from == pools.end()) return exhausted(wanted.key, "network " + wanted.external + " has no floating range");
-            if (auto done = draw(wanted.key, from->second, *wanted.into, "networks." + wanted.external + ".floating"); !done) return done;
+            if (from == pools.end())
+                return exhausted(wanted.key, "network " + wanted.external + " has no floating range");
+            if (auto done = draw(wanted.key, from->second, *wanted.into, "networks." + wanted.external + ".floating");
+                !done)
+                return done;
         }
         return {};
     }
@@ -140,7 +150,8 @@ private:
         for (auto& [tenant_name, t] : f.tenants) {
             std::map<std::string, pool> pools;
             for (auto& [name, network] : t.networks)
-                pools[name] = {{*network.gateway}, {first_host(network.cidr), last_host(network.cidr)}, first_host(network.cidr)};
+                pools[name] = {
+                    {*network.gateway}, {first_host(network.cidr), last_host(network.cidr)}, first_host(network.cidr)};
             for (auto& [name, port] : t.ports) {
                 if (!port.mac) port.mac = object_mac(f.name, port_path(tenant_name, name));
                 if (port.address && pools.count(port.network)) pools[port.network].taken.insert(*port.address);
@@ -153,7 +164,8 @@ private:
                 const auto from = pools.find(port.network);
                 if (port.address) continue;
                 if (from == pools.end()) return exhausted(key(name), "unknown network " + port.network);
-                if (auto done = draw(key(name), from->second, port.address, "tenants." + tenant_name + ".networks." + port.network);
+                if (auto done = draw(key(name), from->second, port.address,
+                                     "tenants." + tenant_name + ".networks." + port.network);
                     !done)
                     return done;
             }

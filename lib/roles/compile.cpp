@@ -3,9 +3,9 @@
 // what they made, so that two runs give the same value. Pure; errors not_found and invalid_input.
 #include "roles/compile.hpp"
 
-#include "weft/roles/roles.hpp"
-
 #include <algorithm>
+
+#include "weft/roles/roles.hpp"
 
 namespace weft::roles {
 
@@ -43,7 +43,8 @@ std::vector<placed_nic> place_nics(const fabric& f, const node& n, const host_fa
             for (const auto& [device, mac] : facts.nic_macs)
                 if (mac == *nic.match_mac) p.device = device;
         p.holder = p.device;
-        if (const auto network = f.networks.find(nic.network); network != f.networks.end()) p.network = &network->second;
+        if (const auto network = f.networks.find(nic.network); network != f.networks.end())
+            p.network = &network->second;
         placed.push_back(std::move(p));
     }
     return placed;
@@ -62,16 +63,20 @@ host_state finish(compilation& c) {
         std::sort(space.routes.begin(), space.routes.end(),
                   [](const auto& a, const auto& b) { return a.destination < b.destination; });
         for (auto& table : space.tables) std::sort(table.chains.begin(), table.chains.end(), by_name);
-        std::sort(space.tables.begin(), space.tables.end(), [](const auto& a, const auto& b) { return a.family < b.family; });
+        std::sort(space.tables.begin(), space.tables.end(),
+                  [](const auto& a, const auto& b) { return a.family < b.family; });
         state.namespaces.push_back(std::move(space));
     }
     for (auto& [name, bridge] : c.bridges) {
-        std::sort(bridge.ports.begin(), bridge.ports.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+        std::sort(bridge.ports.begin(), bridge.ports.end(),
+                  [](const auto& a, const auto& b) { return a.name < b.name; });
         state.bridges.push_back(std::move(bridge));
     }
-    for (auto& [bridge, flows] : c.flows) std::sort(flows.begin(), flows.end(), [](const ovs::flow& a, const ovs::flow& b) {
-        return std::tie(a.table, b.priority, a.match, a.actions) < std::tie(b.table, a.priority, b.match, b.actions);
-    });
+    for (auto& [bridge, flows] : c.flows)
+        std::sort(flows.begin(), flows.end(), [](const ovs::flow& a, const ovs::flow& b) {
+            return std::tie(a.table, b.priority, a.match, a.actions) <
+                   std::tie(b.table, a.priority, b.match, b.actions);
+        });
     state.flows = std::move(c.flows);
     std::sort(c.pending.begin(), c.pending.end());
     state.pending = std::move(c.pending);
@@ -87,7 +92,8 @@ std::map<std::string, std::uint16_t> local_vlans(const fabric& f, const std::str
     std::set<std::uint16_t> used;
     for (const auto& network : hosted)
         if (const auto old = facts.local_vlans.find(network); old != facts.local_vlans.end())
-            if (old->second >= 1 && old->second <= highest && used.insert(old->second).second) vlans[network] = old->second;
+            if (old->second >= 1 && old->second <= highest && used.insert(old->second).second)
+                vlans[network] = old->second;
     std::uint16_t next = 1;
     for (const auto& network : hosted) {
         if (vlans.count(network)) continue;
@@ -108,7 +114,8 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     for (const auto& d : validate(f))
         if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
 
-    compilation c{f, n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {}, {}, {}, {}, {}};
+    compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
+                  {}, {},       {},        {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
         return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
     c.space("");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the parts of compile share: the node that is compiled, its devices, and the state that grows. One part per concern:
-// NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router). Pure.
+// What the parts of compile share: the node that is compiled, its devices, and the state that grows. One part per
+// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router).
+// Pure.
 #pragma once
 
 #include "roles/topology.hpp"
@@ -10,9 +11,9 @@ namespace weft::roles {
 
 // A NIC of the file with the device it is on this host, and the device that holds its address.
 struct placed_nic {
-    std::string key;       // in the fabric file
-    std::string device;    // on the host: matched by MAC, else the key itself
-    std::string holder;    // the device with the address: the NIC, or the bridge that it is a port of
+    std::string key;     // in the fabric file
+    std::string device;  // on the host: matched by MAC, else the key itself
+    std::string holder;  // the device with the address: the NIC, or the bridge that it is a port of
     const weft::nic* nic = nullptr;
     const underlay_network* network = nullptr;
 };
@@ -23,22 +24,31 @@ struct compilation {
     const weft::node& node;
     const host_facts& facts;
     std::vector<placed_nic> nics;
-    std::map<std::string, std::uint16_t> vlans;   // "tenant/network" → local VLAN
+    std::map<std::string, std::uint16_t> vlans;  // "tenant/network" → local VLAN
     std::map<std::string, namespace_state> spaces;
     std::map<std::string, ovs::bridge_row> bridges;
     std::map<std::string, std::vector<ovs::flow>> flows;
     std::vector<std::string> pending;
-    std::set<std::string> guarded;                // system devices that are OVS ports: the host's stack must not see their frames
+    std::set<std::string> guarded;  // system devices that are OVS ports: the host's stack must not see their frames
 
     bool netdev() const { return facts.datapath != "system"; }
     std::string alias(const std::string& object) const { return "weft:" + f.name + "/" + object; }
-    ovs::string_map marks(const std::string& object) const { return {{ovs::mark_fabric, f.name}, {ovs::mark_object, object}}; }
-    namespace_state& space(const std::string& ns) { auto& s = spaces[ns]; s.name = ns; return s; }
+    ovs::string_map marks(const std::string& object) const {
+        return {{ovs::mark_fabric, f.name}, {ovs::mark_object, object}};
+    }
+    namespace_state& space(const std::string& ns) {
+        auto& s = spaces[ns];
+        s.name = ns;
+        return s;
+    }
     const placed_nic* nic_on(const std::string& network) const;
-    void add_flow(const std::string& bridge, std::uint8_t table, std::uint16_t priority, std::string match, std::string actions);
+    void add_flow(const std::string& bridge, std::uint8_t table, std::uint16_t priority, std::string match,
+                  std::string actions);
     // A system device becomes an OVS port: with the netdev datapath the host's own stack would see its frames too.
     void guard(const std::string& device);
-    void disable_ipv6(const std::string& device) { space("").sysctls["net/ipv6/conf/" + device + "/disable_ipv6"] = "1"; }
+    void disable_ipv6(const std::string& device) {
+        space("").sysctls["net/ipv6/conf/" + device + "/disable_ipv6"] = "1";
+    }
 };
 
 // The bridge that holds the uplink of an external network on the router node, and the one under the tunnel endpoint.
@@ -50,9 +60,9 @@ std::string flow_port(const std::string& name);
 // The memory of a local VLAN in the Port row's other_config (Neutron's keys, and ours for the network).
 ovs::string_map vlan_memory(const compilation&, const std::string& network);
 
-void compile_nics(compilation&);      // links, addresses, routes of the NICs and of the bridges that take their place
-void compile_defence(compilation&);   // sysctls and nft of the host's own namespace
-void compile_switch(compilation&);    // br-int, br-tun, tunnels, VM ports, flows
-void compile_routers(compilation&);   // qrouter namespaces
+void compile_nics(compilation&);     // links, addresses, routes of the NICs and of the bridges that take their place
+void compile_defence(compilation&);  // sysctls and nft of the host's own namespace
+void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
+void compile_routers(compilation&);  // qrouter namespaces
 
 }  // namespace weft::roles

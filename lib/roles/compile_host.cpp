@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's own namespace: NICs, the bridges that hold their addresses, default routes, and the defence against the leaks
-// of DATAPLANE section 12 (forwarding off, tunnels only from endpoints, addresses only through their own NIC). Pure.
+// The host's own namespace: NICs, the bridges that hold their addresses, default routes, and the defence against the
+// leaks of DATAPLANE section 12 (forwarding off, tunnels only from endpoints, addresses only through their own NIC).
+// Pure.
 #include "roles/compile.hpp"
-
 #include "weft/model/nft.hpp"
 
 namespace weft::roles {
@@ -57,8 +57,10 @@ void compile_nics(compilation& c) {
     auto& root = c.space("");
     for (auto& nic : c.nics) {
         if (!nic.network) continue;
-        const bool uplink = has_role(c.node, "network") && is_external(nic.nic->network) && c.nic_on(nic.nic->network) == &nic;
-        const bool endpoint = is_switch(c.node) && nic.nic->network == tunnel_network && c.nic_on(tunnel_network) == &nic;
+        const bool uplink =
+            has_role(c.node, "network") && is_external(nic.nic->network) && c.nic_on(nic.nic->network) == &nic;
+        const bool endpoint =
+            is_switch(c.node) && nic.nic->network == tunnel_network && c.nic_on(tunnel_network) == &nic;
 
         link physical;
         physical.name = nic.device;
@@ -70,9 +72,12 @@ void compile_nics(compilation& c) {
 
         if (uplink) bridge_over(c, nic, external_bridge(c.f, nic.nic->network));
         // The userspace datapath sends tunnels only out of a bridge of its own that holds the endpoint's address.
-        else if (endpoint && c.netdev()) bridge_over(c, nic, underlay_bridge(nic.device));
-        // Link-local IPv6 would join the inner networks behind every rule; the LAN's own addressing is not ours to switch off.
-        else if (!is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6())) c.disable_ipv6(nic.device);
+        else if (endpoint && c.netdev())
+            bridge_over(c, nic, underlay_bridge(nic.device));
+        // Link-local IPv6 would join the inner networks behind every rule; the LAN's own addressing is not ours to
+        // switch off.
+        else if (!is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6()))
+            c.disable_ipv6(nic.device);
 
         if (!nic.nic->address) continue;
         address_entry address;
@@ -83,8 +88,10 @@ void compile_nics(compilation& c) {
         if (!nic.network->gateway || *nic.network->gateway == *nic.nic->address) continue;
         route route;
         route.destination = {ip_address(), 0};
-        if (nic.network->gateway->is_v6()) route.destination.address = boost::asio::ip::address_v6();
-        else route.destination.address = boost::asio::ip::address_v4();
+        if (nic.network->gateway->is_v6())
+            route.destination.address = boost::asio::ip::address_v6();
+        else
+            route.destination.address = boost::asio::ip::address_v4();
         route.nexthops = {nexthop{*nic.network->gateway, nic.holder, 0, false}};
         root.routes.push_back(std::move(route));
     }
@@ -122,14 +129,16 @@ void compile_defence(compilation& c) {
         for (const auto& [peer, address] : tunnel_endpoints(c.f))
             if (peer != c.name)
                 input.rules.push_back(
-                    tunnelled(nft::rule_builder().iifname(nic->holder).saddr(host_prefix(address)), type).accept(type + " from " + peer));
+                    tunnelled(nft::rule_builder().iifname(nic->holder).saddr(host_prefix(address)), type)
+                        .accept(type + " from " + peer));
     // Whoever can send a tunnel packet can speak in any tenant's network.
     input.rules.push_back(tunnelled(nft::rule_builder(), type).drop(type + " from anybody else"));
     root.tables.push_back({nft::family::inet, "weft", {std::move(forward), std::move(input)}});
 
     if (c.guarded.empty()) return;
     nft::table ingress{nft::family::netdev, "weft", {}};
-    for (const auto& device : c.guarded) ingress.chains.push_back({"drop-" + device, "filter", 0, -300, 0, {device}, {}});
+    for (const auto& device : c.guarded)
+        ingress.chains.push_back({"drop-" + device, "filter", 0, -300, 0, {device}, {}});
     root.tables.push_back(std::move(ingress));
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tenant routers of the network node: one namespace each, joined to br-int and br-ex by veth pairs (an internal port would
-// not survive a restart of the switch, DATAPLANE 15.1), with NAT in the order of section 8.1. Pure.
+// Tenant routers of the network node: one namespace each, joined to br-int and br-ex by veth pairs (an internal port
+// would not survive a restart of the switch, DATAPLANE 15.1), with NAT in the order of section 8.1. Pure.
 #include "roles/compile.hpp"
-
 #include "weft/model/nft.hpp"
 
 namespace weft::roles {
@@ -20,20 +19,24 @@ struct router_view {
 };
 
 // A floating address and the fixed one it stands for.
-struct floating { ip_address outside, fixed; std::string port; };
+struct floating {
+    ip_address outside, fixed;
+    std::string port;
+};
 
 std::vector<floating> floating_of(const router_view& r) {
     std::vector<floating> list;
     for (const auto& [name, port] : r.tenant.ports) {
         const auto* own = router_of(r.tenant, port.network);
-        if (port.floating && own && own->first == r.name) list.push_back({*port.floating, *port.address, r.tenant_name + "/" + name});
+        if (port.floating && own && own->first == r.name)
+            list.push_back({*port.floating, *port.address, r.tenant_name + "/" + name});
     }
     return list;
 }
 
 // One veth pair: the switch's end in the host's namespace, the other in the router's. Returns the name of the latter.
-std::string plug(compilation& c, const router_view& r, const std::string& path, const std::string& prefix, std::uint32_t mtu,
-                 const std::string& bridge, const std::string& network) {
+std::string plug(compilation& c, const router_view& r, const std::string& path, const std::string& prefix,
+                 std::uint32_t mtu, const std::string& bridge, const std::string& network) {
     const auto uuid = object_uuid(c.f.name, path);
     const auto mac = object_mac(c.f.name, path);
     const auto tap = device_name("tap", uuid), inner = device_name(prefix, uuid);
@@ -89,7 +92,8 @@ void set_sysctls(compilation& c, const router_view& r) {
     keys["net/ipv6/conf/all/disable_ipv6"] = "1";
     keys["net/ipv6/conf/default/disable_ipv6"] = "1";
     // On in every new namespace; bridged frames would pass the forward chain.
-    for (const char* key : {"arptables", "ip6tables", "iptables"}) keys[std::string("net/bridge/bridge-nf-call-") + key] = "0";
+    for (const char* key : {"arptables", "ip6tables", "iptables"})
+        keys[std::string("net/bridge/bridge-nf-call-") + key] = "0";
 }
 
 nft::table nat_table(const router_view& r) {
@@ -104,25 +108,31 @@ nft::table nat_table(const router_view& r) {
     const auto floats = floating_of(r);
 
     mark.rules.push_back(rule_builder().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
-    // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a connection.
+    // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a
+    // connection.
     constexpr std::uint32_t state_new = 8;
-    forward.rules.push_back(
-        rule_builder().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop("fixed addresses are not reached from outside"));
+    forward.rules.push_back(rule_builder().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop(
+        "fixed addresses are not reached from outside"));
     for (const auto& f : floats) {
         prerouting.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
         output.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
     }
-    postrouting.rules.push_back(rule_builder().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
+    postrouting.rules.push_back(
+        rule_builder().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
     for (const auto& f : floats)
         postrouting.rules.push_back(rule_builder().saddr(host_prefix(f.fixed)).snat(f.outside).done("from " + f.port));
     for (const auto& name : r.router.networks)
-        postrouting.rules.push_back(
-            rule_builder().oifname(r.outside).saddr(r.tenant.networks.at(name).cidr).snat(own).done("from network " + name));
+        postrouting.rules.push_back(rule_builder()
+                                        .oifname(r.outside)
+                                        .saddr(r.tenant.networks.at(name).cidr)
+                                        .snat(own)
+                                        .done("from network " + name));
     // Hairpin: a VM that speaks to a floating address must get its answer through here, so the router stands in for it.
     // What came from outside keeps its source address.
     postrouting.rules.push_back(rule_builder().mark(from_outside_mark, mark_mask).accept("from outside: source kept"));
     postrouting.rules.push_back(rule_builder().ct_status_dnat(true).snat(own).done("hairpin"));
-    table.chains = {std::move(forward), std::move(mark), std::move(output), std::move(postrouting), std::move(prerouting)};
+    table.chains = {std::move(forward), std::move(mark), std::move(output), std::move(postrouting),
+                    std::move(prerouting)};
     return table;
 }
 
@@ -135,13 +145,14 @@ void compile_router(compilation& c, router_view r) {
     set_sysctls(c, r);
     for (const auto& name : r.router.networks) {
         const auto& network = r.tenant.networks.at(name);
-        const auto inner = plug(c, r, router_port_path(r.tenant_name, r.name, name), "qr-", network_mtu(c.f, r.tenant_name, name),
-                                "br-int", r.tenant_name + "/" + name);
+        const auto inner = plug(c, r, router_port_path(r.tenant_name, r.name, name), "qr-",
+                                network_mtu(c.f, r.tenant_name, name), "br-int", r.tenant_name + "/" + name);
         add_address(c, r, inner, {*network.gateway, network.cidr.length});
     }
     if (r.router.external.empty()) return;
     const auto& external = c.f.networks.at(r.router.external);
-    r.outside = plug(c, r, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu, external_bridge(c.f, r.router.external), "");
+    r.outside = plug(c, r, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu,
+                     external_bridge(c.f, r.router.external), "");
     add_address(c, r, r.outside, {*r.router.address, external.cidr.length});
     for (const auto& f : floating_of(r)) add_address(c, r, r.outside, host_prefix(f.outside));
     if (external.gateway) {
@@ -159,7 +170,9 @@ void compile_routers(compilation& c) {
     for (const auto& [tenant_name, t] : c.f.tenants)
         for (const auto& [name, r] : t.routers)
             if (router_node(c.f, r.external) == c.name)
-                compile_router(c, {tenant_name, t, name, r, "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name)), {}});
+                compile_router(
+                    c,
+                    {tenant_name, t, name, r, "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name)), {}});
 }
 
 }  // namespace weft::roles

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// br-int and br-tun of a node that switches: rows, tunnel mesh, VM ports, and the flows of DATAPLANE sections 6.1 and 6.2
-// (tables of Neutron since Juno; tag stripped before the tunnel). Pure; a VM whose port is not there yet is pending.
-#include "roles/compile.hpp"
-
+// br-int and br-tun of a node that switches: rows, tunnel mesh, VM ports, and the flows of DATAPLANE sections 6.1
+// and 6.2 (tables of Neutron since Juno; tag stripped before the tunnel). Pure; a VM whose port is not there yet is
+// pending.
 #include <fmt/format.h>
 
 #include <algorithm>
+
+#include "roles/compile.hpp"
 
 namespace weft::roles {
 namespace {
@@ -36,7 +37,8 @@ ovs::port_row patch_row(const compilation& c, const std::string& name, const std
     return row;
 }
 
-ovs::port_row tunnel_row(const compilation& c, const ip_address& local, const std::string& peer, const ip_address& remote) {
+ovs::port_row tunnel_row(const compilation& c, const ip_address& local, const std::string& peer,
+                         const ip_address& remote) {
     ovs::port_row row;
     row.name = tunnel_port_name(c.f, remote);
     row.external_ids = c.marks(node_path(c.name, "tunnels/" + peer));
@@ -44,8 +46,11 @@ ovs::port_row tunnel_row(const compilation& c, const ip_address& local, const st
     interface.name = row.name;
     interface.type = c.f.overlay.type;
     // DF on the outer header: a packet too large is told of, not cut to pieces that a firewall drops.
-    interface.options = {{"remote_ip", remote.to_string()}, {"local_ip", local.to_string()}, {"in_key", "flow"},
-                         {"out_key", "flow"}, {"df_default", "true"}};
+    interface.options = {{"remote_ip", remote.to_string()},
+                         {"local_ip", local.to_string()},
+                         {"in_key", "flow"},
+                         {"out_key", "flow"},
+                         {"df_default", "true"}};
     if (remote.is_v6() && interface.type == "gre") {
         interface.type = "ip6gre";
         interface.options["packet_type"] = "legacy_l2";
@@ -57,7 +62,8 @@ ovs::port_row tunnel_row(const compilation& c, const ip_address& local, const st
 // The switch remembers where a MAC was seen: unicast goes to that tunnel only, for five minutes after the last sight.
 std::string learn_actions() {
     return fmt::format(
-        "learn(table={},hard_timeout=300,priority=1,cookie=0x{:x},NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
+        "learn(table={},hard_timeout=300,priority=1,cookie=0x{:x},NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_"
+        "SRC[],"
         "load:0->NXM_OF_VLAN_TCI[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:NXM_OF_IN_PORT[]),output:patch-int",
         unicast, ovs::learned_cookie);
 }
@@ -86,7 +92,9 @@ void tunnel_flows(compilation& c, const std::vector<std::string>& tunnels) {
         // The VLAN's value carries OpenFlow's "a tag is present" bit, 0x1000.
         add(arrival, 1, fmt::format("tun_id=0x{:x}", id),
             fmt::format("push_vlan:0x8100,set_field:{}->vlan_vid,goto_table:{}", vlan | 0x1000, learning));
-        if (!outputs.empty()) add(flood, 1, fmt::format("dl_vlan={}", vlan), fmt::format("pop_vlan,set_field:0x{:x}->tun_id{}", id, outputs));
+        if (!outputs.empty())
+            add(flood, 1, fmt::format("dl_vlan={}", vlan),
+                fmt::format("pop_vlan,set_field:0x{:x}->tun_id{}", id, outputs));
     }
 }
 
@@ -122,7 +130,8 @@ void vm_ports(compilation& c) {
             row.name = present->second;
             row.tag = c.vlans.at(network);
             row.other_config = vlan_memory(c, network);
-            row.other_config["weft-bound"] = "true";  // bound, not made: when it leaves the fabric it is unbound, not deleted
+            row.other_config["weft-bound"] =
+                "true";  // bound, not made: when it leaves the fabric it is unbound, not deleted
             row.external_ids = c.marks(path);
             row.interfaces = {ovs::interface_row{.name = row.name}};
             c.bridges["br-int"].ports.push_back(std::move(row));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reachability matrix that the roles imply (DATAPLANE section 12), then the file's own rows, with targets' addresses
-// resolved. Blocked rows matter as much as reachable ones: they are the tenants' isolation. Pure; cannot fail on a valid
-// fabric, and leaves out rows that a probe could not tell apart.
-#include "weft/roles/roles.hpp"
+// The reachability matrix that the roles imply (DATAPLANE section 12), then the file's own rows, with targets'
+// addresses resolved. Blocked rows matter as much as reachable ones: they are the tenants' isolation. Pure; cannot fail
+// on a valid fabric, and leaves out rows that a probe could not tell apart.
+#include <algorithm>
 
 #include "roles/topology.hpp"
-
-#include <algorithm>
+#include "weft/roles/roles.hpp"
 
 namespace weft::roles {
 namespace {
@@ -24,7 +23,8 @@ public:
             for (const auto& [name, port] : t.ports) {
                 if (!port.address) continue;
                 const auto* r = router_of(t, port.network);
-                vms_.push_back({tenant_name + "/" + name, tenant_name, port.network, r ? r->first : "", *port.address, port.floating});
+                vms_.push_back({tenant_name + "/" + name, tenant_name, port.network, r ? r->first : "", *port.address,
+                                port.floating});
             }
         for (const auto& [name, n] : f.networks)
             if (is_external(name)) externals_.push_back(name);
@@ -39,8 +39,8 @@ public:
     }
 
 private:
-    void row(const std::string& from, const std::string& to, const std::string& via, bool reachable, const ip_address& address,
-             std::string why, std::optional<ip_address> planted = {}) {
+    void row(const std::string& from, const std::string& to, const std::string& via, bool reachable,
+             const ip_address& address, std::string why, std::optional<ip_address> planted = {}) {
         expectation e;
         e.from = from;
         e.to = to;
@@ -108,7 +108,8 @@ private:
             if (!v.floating) continue;
             const bool reach = external && *external == external_of(v);
             row(name, v.full, "floating", reach, *v.floating,
-                reach ? "by the LAN, br-ex and the router's NAT" : "no leg on the LAN, so no way to floating addresses");
+                reach ? "by the LAN, br-ex and the router's NAT"
+                      : "no leg on the LAN, so no way to floating addresses");
         }
     }
 
@@ -138,7 +139,8 @@ private:
             else if (!self && !has_own(v, other.fixed))
                 row(v.full, other.full, "fixed", false, other.fixed, "another router or tenant");
             if (other.floating && !external_of(v).empty() && external_of(v) == external_of(other))
-                row(v.full, other.full, "floating", true, *other.floating, self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
+                row(v.full, other.full, "floating", true, *other.floating,
+                    self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
         }
         const auto external = external_of(v);
         if (external.empty()) return;
@@ -147,7 +149,8 @@ private:
         });
         internet_hosts([&](const std::string& name, const lab_host& host) {
             const bool reach = has_internet(external);
-            row(v.full, name, external, reach, host.address, reach ? "by the router and the LAN's gateway" : "the LAN has no gateway");
+            row(v.full, name, external, reach, host.address,
+                reach ? "by the router and the LAN's gateway" : "the LAN has no gateway");
         });
         for (const auto& [name, n] : f_.nodes) {
             if (const auto address = node_address(n, external))
@@ -168,7 +171,8 @@ private:
                 }
             for (const auto& external : externals_)
                 if (const auto address = node_address(n, external); address && (!lan || host.network == external))
-                    row(name, node_name, external, lan, *address, lan ? "the same LAN" : "the LAN's router forwards nothing inwards");
+                    row(name, node_name, external, lan, *address,
+                        lan ? "the same LAN" : "the LAN's router forwards nothing inwards");
         }
         for (const auto& v : vms_) {
             row(name, v.full, "fixed", false, v.fixed, "fixed addresses stay inside");
@@ -176,10 +180,12 @@ private:
             if (same) {
                 // The neighbour that knows the way: the router itself.
                 const auto& router = f_.tenants.at(v.tenant_name).routers.at(v.router);
-                row(name, v.full, "fixed", false, v.fixed, "a static route through the router opens nothing", router.address);
+                row(name, v.full, "fixed", false, v.fixed, "a static route through the router opens nothing",
+                    router.address);
             }
             if (v.floating)
-                row(name, v.full, "floating", same, *v.floating, same ? "the router answers for it" : "the LAN's router forwards nothing inwards");
+                row(name, v.full, "floating", same, *v.floating,
+                    same ? "the router answers for it" : "the LAN's router forwards nothing inwards");
         }
         for (const auto& [other_name, other] : f_.lab.hosts) {
             if (other_name == name) continue;
@@ -193,7 +199,8 @@ private:
     }
 
     // A hostile static route at a LAN host, through every node that has a leg on the same LAN.
-    void planted(const std::string& from, const lab_host& host, const std::string& to, const char* inside, const ip_address& target) {
+    void planted(const std::string& from, const lab_host& host, const std::string& to, const char* inside,
+                 const ip_address& target) {
         for (const auto& [name, n] : f_.nodes)
             if (const auto gateway = node_address(n, host.network))
                 row(from, to, inside, false, target, "a static route through " + name + " opens nothing", *gateway);
@@ -201,15 +208,19 @@ private:
 
     // Full names, the target's address, and the file's word over a derived row that says the opposite.
     void from_file(expectation e) {
-        if (const auto found = find_ports(f_, e.from); found.size() == 1 && !f_.nodes.count(e.from) && !f_.lab.hosts.count(e.from))
+        if (const auto found = find_ports(f_, e.from);
+            found.size() == 1 && !f_.nodes.count(e.from) && !f_.lab.hosts.count(e.from))
             e.from = found.front();
         const bool host = f_.nodes.count(e.to) || f_.lab.hosts.count(e.to);
         if (const auto found = find_ports(f_, e.to); found.size() == 1 && !host) e.to = found.front();
-        if (host) resolve_host(e);
-        else resolve_vm(e);
+        if (host)
+            resolve_host(e);
+        else
+            resolve_vm(e);
         if (e.why.empty()) e.why = "a row of the fabric file";
         const auto same = [&](const expectation& r) {
-            return r.from == e.from && r.to == e.to && r.via == e.via && r.protocol == e.protocol && r.port == e.port && !r.planted_gateway;
+            return r.from == e.from && r.to == e.to && r.via == e.via && r.protocol == e.protocol && r.port == e.port &&
+                   !r.planted_gateway;
         };
         rows_.erase(std::remove_if(rows_.begin(), rows_.end(), same), rows_.end());
         rows_.push_back(std::move(e));
@@ -226,7 +237,8 @@ private:
             e.address = node_address(target, e.via);
             return;
         }
-        // Without a word, the first network that both have; else the target's first address, for rows that expect blocked.
+        // Without a word, the first network that both have; else the target's first address, for rows that expect
+        // blocked.
         const auto source = f_.nodes.find(e.from);
         for (const auto& [network_name, network] : f_.networks)
             if (const auto address = node_address(target, network_name))

@@ -6,12 +6,16 @@
 
 namespace weft::roles {
 
-std::string network_path(const std::string& tenant, const std::string& network) { return tenant + "/networks/" + network; }
+std::string network_path(const std::string& tenant, const std::string& network) {
+    return tenant + "/networks/" + network;
+}
 std::string router_path(const std::string& tenant, const std::string& router) { return tenant + "/routers/" + router; }
 std::string router_port_path(const std::string& tenant, const std::string& router, const std::string& network) {
     return router_path(tenant, router) + "/networks/" + network;
 }
-std::string gateway_port_path(const std::string& tenant, const std::string& router) { return router_path(tenant, router) + "/gateway"; }
+std::string gateway_port_path(const std::string& tenant, const std::string& router) {
+    return router_path(tenant, router) + "/gateway";
+}
 std::string port_path(const std::string& tenant, const std::string& port) { return tenant + "/ports/" + port; }
 std::string node_path(const std::string& node, const std::string& object) { return "nodes/" + node + "/" + object; }
 
@@ -21,7 +25,8 @@ bool is_switch(const node& n) { return has_role(n, "network") || has_role(n, "co
 const std::pair<const std::string, nic>* find_nic(const node& n, const std::string& network) {
     const std::pair<const std::string, nic>* found = nullptr;
     for (const auto& entry : n.nics)
-        if (entry.second.network == network && (!found || (!found->second.address && entry.second.address))) found = &entry;
+        if (entry.second.network == network && (!found || (!found->second.address && entry.second.address)))
+            found = &entry;
     return found;
 }
 
@@ -60,13 +65,16 @@ std::set<std::string> hosted_networks(const fabric& f, const std::string& node) 
 
 const std::pair<const std::string, router>* router_of(const tenant& t, const std::string& network) {
     for (const auto& entry : t.routers)
-        if (std::find(entry.second.networks.begin(), entry.second.networks.end(), network) != entry.second.networks.end()) return &entry;
+        if (std::find(entry.second.networks.begin(), entry.second.networks.end(), network) !=
+            entry.second.networks.end())
+            return &entry;
     return nullptr;
 }
 
 std::set<ip_address> taken_addresses(const fabric& f, const std::string& network) {
     std::set<ip_address> taken;
-    if (const auto n = f.networks.find(network); n != f.networks.end() && n->second.gateway) taken.insert(*n->second.gateway);
+    if (const auto n = f.networks.find(network); n != f.networks.end() && n->second.gateway)
+        taken.insert(*n->second.gateway);
     for (const auto& [name, n] : f.nodes)
         for (const auto& [nic_name, entry] : n.nics)
             if (entry.network == network && entry.address) taken.insert(*entry.address);
@@ -90,7 +98,9 @@ bool is_host_address(const ip_prefix& cidr, const ip_address& address) {
     return address != advance(cidr.network().address, (std::int64_t{1} << (32 - cidr.length)) - 1);
 }
 
-ip_prefix host_prefix(const ip_address& address) { return {address, static_cast<std::uint8_t>(address.is_v6() ? 128 : 32)}; }
+ip_prefix host_prefix(const ip_address& address) {
+    return {address, static_cast<std::uint8_t>(address.is_v6() ? 128 : 32)};
+}
 
 std::vector<std::string> find_ports(const fabric& f, const std::string& name) {
     std::vector<std::string> found;

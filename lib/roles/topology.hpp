@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions that validate, allocate, compile and expectations all ask of a fabric: who hosts what, which paths and names
-// objects have, which addresses are taken. Pure. May include: core, model.
+// Questions that validate, allocate, compile and expectations all ask of a fabric: who hosts what, which paths and
+// names objects have, which addresses are taken. Pure. May include: core, model.
 #pragma once
 
 #include "weft/model/fabric.hpp"
@@ -25,8 +25,8 @@ const std::pair<const std::string, nic>* find_nic(const node&, const std::string
 std::optional<ip_address> node_address(const node&, const std::string& network);
 bool is_external(const std::string& network);
 
-// The node that holds the routers of an external network: the first network node in name order with a NIC on it. A router
-// without an external network ("") lives on the first network node.
+// The node that holds the routers of an external network: the first network node in name order with a NIC on it. A
+// router without an external network ("") lives on the first network node.
 std::string router_node(const fabric&, const std::string& external);
 // Tunnel endpoints of all nodes that switch, by node.
 std::map<std::string, ip_address> tunnel_endpoints(const fabric&);
@@ -46,7 +46,11 @@ ip_prefix host_prefix(const ip_address&);
 
 // "tenant/port" for a full name or a unique short one; all candidates otherwise.
 std::vector<std::string> find_ports(const fabric&, const std::string& name);
-struct port_ref { const std::string* tenant_name = nullptr; const weft::tenant* tenant = nullptr; const tenant_port* port = nullptr; };
+struct port_ref {
+    const std::string* tenant_name = nullptr;
+    const weft::tenant* tenant = nullptr;
+    const tenant_port* port = nullptr;
+};
 port_ref resolve_port(const fabric&, const std::string& full_name);
 
 }  // namespace weft::roles

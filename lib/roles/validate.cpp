@@ -3,18 +3,22 @@
 // overlay and nodes. Collects all faults with the place of the object that holds the value. Pure; cannot fail.
 #include "roles/validate.hpp"
 
+#include <algorithm>
+
 #include "weft/model/link.hpp"
 #include "weft/roles/roles.hpp"
 
-#include <algorithm>
-
 namespace weft::roles {
 
-void findings::error(source_place place, std::string path, std::string value, std::string problem, std::string allowed) {
-    all_.push_back({severity::error, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+void findings::error(source_place place, std::string path, std::string value, std::string problem,
+                     std::string allowed) {
+    all_.push_back(
+        {severity::error, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
 }
-void findings::warning(source_place place, std::string path, std::string value, std::string problem, std::string allowed) {
-    all_.push_back({severity::warning, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+void findings::warning(source_place place, std::string path, std::string value, std::string problem,
+                       std::string allowed) {
+    all_.push_back(
+        {severity::warning, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
 }
 
 std::vector<diagnostic> findings::take() {
@@ -31,16 +35,19 @@ std::vector<diagnostic> findings::take() {
 void address_book::claim(const ip_address& address, source_place place, const std::string& path) {
     const auto [holder, is_new] = holders_.emplace(address, path);
     if (!is_new && holder->second != path)
-        out_.error(place, path, address.to_string(), "is a duplicate address: " + holder->second + " has it", "an address of its own");
+        out_.error(place, path, address.to_string(), "is a duplicate address: " + holder->second + " has it",
+                   "an address of its own");
 }
 
 bool check_cidr(findings& out, source_place place, const std::string& path, const ip_prefix& cidr) {
     if (cidr.network() != cidr) {
-        out.error(place, path + ".cidr", cidr.to_string(), "is misaligned: it has host bits", cidr.network().to_string());
+        out.error(place, path + ".cidr", cidr.to_string(), "is misaligned: it has host bits",
+                  cidr.network().to_string());
         return false;
     }
     if (cidr.length > cidr.max_length() - 2 || cidr.length == 0) {
-        out.error(place, path + ".cidr", cidr.to_string(), "has no room for hosts", cidr.is_v6() ? "/1 to /126" : "/1 to /30");
+        out.error(place, path + ".cidr", cidr.to_string(), "has no room for hosts",
+                  cidr.is_v6() ? "/1 to /126" : "/1 to /30");
         return false;
     }
     if (cidr.address.is_unspecified() || cidr.address.is_multicast() || cidr.address.is_loopback()) {
@@ -50,9 +57,11 @@ bool check_cidr(findings& out, source_place place, const std::string& path, cons
     return true;
 }
 
-void check_host(findings& out, source_place place, const std::string& path, const ip_prefix& cidr, const ip_address& address) {
+void check_host(findings& out, source_place place, const std::string& path, const ip_prefix& cidr,
+                const ip_address& address) {
     if (!is_host_address(cidr, address))
-        out.error(place, path, address.to_string(), "is outside the subnet, or its first or last address", "a host of " + cidr.to_string());
+        out.error(place, path, address.to_string(), "is outside the subnet, or its first or last address",
+                  "a host of " + cidr.to_string());
 }
 
 void validate_underlay(const fabric& f, findings& out) {
@@ -62,7 +71,8 @@ void validate_underlay(const fabric& f, findings& out) {
             out.error(n.place, path, name, "is a reserved word", "another name");
         if (!check_cidr(out, n.place, path, n.cidr)) continue;
         if (n.mtu < (n.cidr.is_v6() ? smallest_ipv6_mtu : smallest_ipv4_mtu) || n.mtu > 65535)
-            out.error(n.place, path + ".mtu", std::to_string(n.mtu), "is out of range", n.cidr.is_v6() ? "1280-65535" : "576-65535");
+            out.error(n.place, path + ".mtu", std::to_string(n.mtu), "is out of range",
+                      n.cidr.is_v6() ? "1280-65535" : "576-65535");
         if (n.gateway) check_host(out, n.place, path + ".gateway", n.cidr, *n.gateway);
         if (n.floating) {
             const auto text = n.floating->first.to_string() + "-" + n.floating->last.to_string();
@@ -70,11 +80,13 @@ void validate_underlay(const fabric& f, findings& out) {
                 out.error(n.place, path + ".floating", text, "is not IPv4: NAT is for IPv4 only", "IPv4 addresses");
             else if (!is_host_address(n.cidr, n.floating->first) || !is_host_address(n.cidr, n.floating->last) ||
                      n.floating->last < n.floating->first)
-                out.error(n.place, path + ".floating", text, "is a floating range outside the network", "within " + n.cidr.to_string());
+                out.error(n.place, path + ".floating", text, "is a floating range outside the network",
+                          "within " + n.cidr.to_string());
         }
         for (const auto& [other_name, other] : f.networks)
             if (other_name < name && n.cidr.overlaps(other.cidr))
-                out.error(n.place, path + ".cidr", n.cidr.to_string(), "overlaps networks." + other_name, "a subnet apart from " + other.cidr.to_string());
+                out.error(n.place, path + ".cidr", n.cidr.to_string(), "overlaps networks." + other_name,
+                          "a subnet apart from " + other.cidr.to_string());
     }
     static const std::set<std::string> types = {"gre", "vxlan", "geneve"};
     if (!types.count(f.overlay.type))
@@ -82,8 +94,9 @@ void validate_underlay(const fabric& f, findings& out) {
     // A GRE key has 32 bits, a VNI 24 (RFC 2890, RFC 7348, RFC 8926).
     const std::uint32_t highest = f.overlay.type == "gre" ? 0xffffffff : 0xffffff;
     if (f.overlay.first_id < 1 || f.overlay.first_id > f.overlay.last_id || f.overlay.last_id > highest)
-        out.error(f.overlay.place, "overlay.ids", std::to_string(f.overlay.first_id) + "-" + std::to_string(f.overlay.last_id),
-                  "is out of range", "FIRST-LAST within 1-" + std::to_string(highest));
+        out.error(f.overlay.place, "overlay.ids",
+                  std::to_string(f.overlay.first_id) + "-" + std::to_string(f.overlay.last_id), "is out of range",
+                  "FIRST-LAST within 1-" + std::to_string(highest));
 }
 
 void validate_nodes(const fabric& f, findings& out) {
@@ -95,10 +108,13 @@ void validate_nodes(const fabric& f, findings& out) {
     }
     for (const auto& [name, n] : f.nodes) {
         const auto path = "nodes." + name;
-        if (n.roles.empty()) out.error(n.place, path + ".roles", "", "are missing", "controller, network, compute, vpn-gateway, hypervisor");
+        if (n.roles.empty())
+            out.error(n.place, path + ".roles", "", "are missing",
+                      "controller, network, compute, vpn-gateway, hypervisor");
         for (const auto& role : n.roles) {
             if (!roles.count(role))
-                out.error(n.place, path + ".roles", role, "is an unknown role", "controller, network, compute, vpn-gateway, hypervisor");
+                out.error(n.place, path + ".roles", role, "is an unknown role",
+                          "controller, network, compute, vpn-gateway, hypervisor");
             if (role == "vpn-gateway" || role == "hypervisor")
                 out.warning(n.place, path + ".roles", role, "is understood but not enforced yet");
         }
@@ -106,7 +122,8 @@ void validate_nodes(const fabric& f, findings& out) {
         for (const auto& [nic_name, nic] : n.nics) {
             const auto nic_path = path + ".nics." + nic_name;
             if (const auto good = check_link_name(nic_name); !good)
-                out.error(nic.place, nic_path, nic_name, "is not an interface name", "1 to 15 bytes without '/', ':', '%' or blanks");
+                out.error(nic.place, nic_path, nic_name, "is not an interface name",
+                          "1 to 15 bytes without '/', ':', '%' or blanks");
             if (!nic.match_path.empty() || !nic.match_driver.empty())
                 out.warning(nic.place, nic_path, nic.match_path.empty() ? nic.match_driver : nic.match_path,
                             "is understood but not enforced yet: the NIC is taken by its name");
@@ -118,17 +135,20 @@ void validate_nodes(const fabric& f, findings& out) {
             if (!nic.address) {
                 const bool uplink = has_role(n, "network") && is_external(nic.network);
                 if (!uplink && !has_role(n, "hypervisor"))
-                    out.error(nic.place, nic_path + ".address", "", "is missing", "an address of " + network->second.cidr.to_string());
+                    out.error(nic.place, nic_path + ".address", "", "is missing",
+                              "an address of " + network->second.cidr.to_string());
                 continue;
             }
             check_host(out, nic.place, nic_path + ".address", network->second.cidr, *nic.address);
             books.at(nic.network).claim(*nic.address, nic.place, nic_path + ".address");
             if (const auto [first, is_new] = addressed.emplace(nic.network, nic_name); !is_new)
-                out.error(nic.place, nic_path + ".network", nic.network, "is on " + first->second + " of the same node already",
+                out.error(nic.place, nic_path + ".network", nic.network,
+                          "is on " + first->second + " of the same node already",
                           "one NIC with an address per network");
         }
         if (is_switch(n) && f.nodes.size() > 1 && !node_address(n, tunnel_network))
-            out.error(n.place, path + ".nics", name, std::string("has no address on ") + tunnel_network + ", so it can have no tunnel",
+            out.error(n.place, path + ".nics", name,
+                      std::string("has no address on ") + tunnel_network + ", so it can have no tunnel",
                       std::string("a NIC on ") + tunnel_network);
     }
     for (const auto& [name, host] : f.lab.hosts) {

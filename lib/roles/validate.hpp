@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The diagnostics that the parts of validate share: underlay and nodes, tenants, the rest. Pure. May include: core, model.
+// The diagnostics that the parts of validate share: underlay and nodes, tenants, the rest. Pure. May include: core,
+// model.
 #pragma once
 
 #include "roles/topology.hpp"
@@ -10,7 +11,8 @@ class findings {
 public:
     explicit findings(const fabric& f) : f_(f) {}
     void error(source_place place, std::string path, std::string value, std::string problem, std::string allowed);
-    void warning(source_place place, std::string path, std::string value, std::string problem, std::string allowed = {});
+    void warning(source_place place, std::string path, std::string value, std::string problem,
+                 std::string allowed = {});
     std::vector<diagnostic> take();  // sorted by place, each fault once
 
 private:

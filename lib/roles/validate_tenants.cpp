@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// validate(), tenants: networks, routers, security groups and ports, with what they share across tenants (tunnel ids, the
-// external network's addresses). Pure.
-#include "roles/validate.hpp"
-
+// validate(), tenants: networks, routers, security groups and ports, with what they share across tenants (tunnel ids,
+// the external network's addresses). Pure.
 #include <algorithm>
+
+#include "roles/validate.hpp"
 
 namespace weft::roles {
 namespace {
@@ -19,27 +19,33 @@ void check_networks(const fabric& f, const std::string& tenant_name, const tenan
         const auto path = "tenants." + tenant_name + ".networks." + name;
         if (!check_cidr(out, n.place, path, n.cidr)) continue;
         if (n.cidr.is_v6()) {
-            out.error(n.place, path + ".cidr", n.cidr.to_string(), "is IPv6, which tenant networks do not have yet", "an IPv4 subnet");
+            out.error(n.place, path + ".cidr", n.cidr.to_string(), "is IPv6, which tenant networks do not have yet",
+                      "an IPv4 subnet");
             continue;
         }
         if (n.gateway) check_host(out, n.place, path + ".gateway", n.cidr, *n.gateway);
         if (n.id) {
             const std::uint32_t highest = f.overlay.type == "gre" ? 0xffffffff : 0xffffff;
             if (*n.id < 1 || *n.id > highest)
-                out.error(n.place, path + ".id", std::to_string(*n.id), "is out of range", "1-" + std::to_string(highest));
+                out.error(n.place, path + ".id", std::to_string(*n.id), "is out of range",
+                          "1-" + std::to_string(highest));
             if (const auto [other, is_new] = all.ids.emplace(*n.id, path); !is_new)
-                out.error(n.place, path + ".id", std::to_string(*n.id), "is a duplicate id: " + other->second + " has it", "an id of its own");
+                out.error(n.place, path + ".id", std::to_string(*n.id),
+                          "is a duplicate id: " + other->second + " has it", "an id of its own");
         }
-        if (!n.dns.empty()) out.warning(n.place, path + ".dns", n.dns.front().to_string(), "is understood but not enforced yet");
+        if (!n.dns.empty())
+            out.warning(n.place, path + ".dns", n.dns.front().to_string(), "is understood but not enforced yet");
         const auto mtu = network_mtu(f, tenant_name, name);
         if (mtu < smallest_ipv4_mtu)
-            out.error(n.place, path + ".mtu", std::to_string(mtu), "is too small for IPv4", "576 or more; raise networks.vm-config.mtu");
+            out.error(n.place, path + ".mtu", std::to_string(mtu), "is too small for IPv4",
+                      "576 or more; raise networks.vm-config.mtu");
         if (const auto underlay = f.networks.find(tunnel_network); underlay != f.networks.end()) {
             const auto need = mtu + overlay_overhead(f.overlay.type, underlay->second.cidr.is_v6());
             if (need > underlay->second.mtu && n.mtu)
-                out.error(n.place, path + ".mtu", std::to_string(mtu),
-                          "does not fit: with the overlay it needs an MTU of " + std::to_string(need) + " on vm-config",
-                          "at most " + std::to_string(underlay->second.mtu - std::min(underlay->second.mtu, need - mtu)));
+                out.error(
+                    n.place, path + ".mtu", std::to_string(mtu),
+                    "does not fit: with the overlay it needs an MTU of " + std::to_string(need) + " on vm-config",
+                    "at most " + std::to_string(underlay->second.mtu - std::min(underlay->second.mtu, need - mtu)));
         }
     }
 }
@@ -52,44 +58,53 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
             out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
         } else if (!r.external.empty()) {
             if (!is_external(r.external))
-                out.error(r.place, path + ".external", r.external, "is not an external network", "another one than management and vm-config");
+                out.error(r.place, path + ".external", r.external, "is not an external network",
+                          "another one than management and vm-config");
             if (r.address) {
                 check_host(out, r.place, path + ".address", external->second.cidr, *r.address);
                 if (const auto book = all.external.find(r.external); book != all.external.end())
                     book->second.claim(*r.address, r.place, path + ".address");
             } else if (!external->second.floating) {
-                out.error(r.place, path + ".address", "", "is open, and networks." + r.external + " has no floating range",
+                out.error(r.place, path + ".address", "",
+                          "is open, and networks." + r.external + " has no floating range",
                           "an address, or a floating range");
             }
             if (external->second.cidr.is_v6())
-                out.error(r.place, path + ".external", r.external, "is IPv6: routers are for IPv4 yet", "an IPv4 network");
+                out.error(r.place, path + ".external", r.external, "is IPv6: routers are for IPv4 yet",
+                          "an IPv4 network");
         }
         if (router_node(f, r.external).empty())
-            out.error(r.place, path + ".external", r.external, "has no node that could hold the router", "a node with role network and a NIC on it");
+            out.error(r.place, path + ".external", r.external, "has no node that could hold the router",
+                      "a node with role network and a NIC on it");
         for (const auto& network : r.networks) {
             const auto n = t.networks.find(network);
             if (n == t.networks.end()) {
-                out.error(r.place, path + ".networks", network, "is an unknown network of the router's tenant", keys_of(t.networks));
+                out.error(r.place, path + ".networks", network, "is an unknown network of the router's tenant",
+                          keys_of(t.networks));
                 continue;
             }
             if (const auto [other, is_new] = served.emplace(network, name); !is_new)
-                out.error(r.place, path + ".networks", network, "is on router " + other->second + " already", "one router per network");
+                out.error(r.place, path + ".networks", network, "is on router " + other->second + " already",
+                          "one router per network");
             for (const auto& second : r.networks) {
                 const auto m = t.networks.find(second);
                 if (second < network && m != t.networks.end() && m->second.cidr.overlaps(n->second.cidr))
-                    out.error(r.place, path + ".networks", network, "overlaps " + second + " on the same router", "subnets apart");
+                    out.error(r.place, path + ".networks", network, "overlaps " + second + " on the same router",
+                              "subnets apart");
             }
             for (const auto& [underlay_name, underlay] : f.networks)
                 if (underlay.cidr.overlaps(n->second.cidr))
-                    out.error(n->second.place, "tenants." + tenant_name + ".networks." + network + ".cidr", n->second.cidr.to_string(),
-                              "overlaps networks." + underlay_name, "a subnet apart from " + underlay.cidr.to_string());
+                    out.error(n->second.place, "tenants." + tenant_name + ".networks." + network + ".cidr",
+                              n->second.cidr.to_string(), "overlaps networks." + underlay_name,
+                              "a subnet apart from " + underlay.cidr.to_string());
         }
     }
 }
 
 bool good_ports(const std::string& text) {
     const auto number = [](const std::string& s) {
-        if (s.empty() || s.size() > 5 || !std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; })) return 0;
+        if (s.empty() || s.size() > 5 || !std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; }))
+            return 0;
         const int n = std::stoi(s);
         return n <= 65535 ? n : 0;
     };
@@ -107,14 +122,17 @@ void check_groups(const std::string& tenant_name, const tenant& t, findings& out
             for (const auto& rule : *rules) {
                 static const std::set<std::string> names = {"", "icmp", "tcp", "udp"};
                 const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
-                                    std::all_of(rule.protocol.begin(), rule.protocol.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
+                                    std::all_of(rule.protocol.begin(), rule.protocol.end(),
+                                                [](char c) { return c >= '0' && c <= '9'; }) &&
                                     std::stoi(rule.protocol) <= 255;
                 if (!names.count(rule.protocol) && !number)
                     out.error(group.place, path, rule.protocol, "is an unknown protocol", "icmp, tcp, udp or 0-255");
                 if (!rule.ports.empty() && !good_ports(rule.ports))
-                    out.error(group.place, path, rule.ports, "is not a port or a range of ports", "1-65535, FIRST-LAST");
+                    out.error(group.place, path, rule.ports, "is not a port or a range of ports",
+                              "1-65535, FIRST-LAST");
                 if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
-                    out.error(group.place, path, rule.remote, "is neither a CIDR nor a security group", keys_of(t.security_groups));
+                    out.error(group.place, path, rule.remote, "is neither a CIDR nor a security group",
+                              keys_of(t.security_groups));
             }
     }
 }
@@ -123,7 +141,8 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
     std::map<std::string, address_book> books;
     for (const auto& [name, n] : t.networks) {
         auto& book = books.emplace(name, out).first->second;
-        book.claim(n.gateway ? *n.gateway : first_host(n.cidr), n.place, "tenants." + tenant_name + ".networks." + name + ".gateway");
+        book.claim(n.gateway ? *n.gateway : first_host(n.cidr), n.place,
+                   "tenants." + tenant_name + ".networks." + name + ".gateway");
     }
     for (const auto& [name, p] : t.ports) {
         const auto path = "tenants." + tenant_name + ".ports." + name;
@@ -133,16 +152,20 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
             out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute");
         for (const auto& group : p.security_groups)
             if (!t.security_groups.count(group))
-                out.error(p.place, path + ".security-groups", group, "is an unknown security group", keys_of(t.security_groups));
+                out.error(p.place, path + ".security-groups", group, "is an unknown security group",
+                          keys_of(t.security_groups));
         if (p.mac) {
             if (p.mac->is_multicast() || p.mac->is_zero())
-                out.error(p.place, path + ".mac", p.mac->to_string(), "is not a unicast MAC address", "like 02:00:00:00:00:01");
+                out.error(p.place, path + ".mac", p.mac->to_string(), "is not a unicast MAC address",
+                          "like 02:00:00:00:00:01");
             if (const auto [other, is_new] = all.macs.emplace(*p.mac, path); !is_new)
-                out.error(p.place, path + ".mac", p.mac->to_string(), "is a duplicate MAC: " + other->second + " has it", "a MAC of its own");
+                out.error(p.place, path + ".mac", p.mac->to_string(),
+                          "is a duplicate MAC: " + other->second + " has it", "a MAC of its own");
         }
         const auto n = t.networks.find(p.network);
         if (n == t.networks.end()) {
-            out.error(p.place, path + ".network", p.network, "is an unknown network of the port's tenant", keys_of(t.networks));
+            out.error(p.place, path + ".network", p.network, "is an unknown network of the port's tenant",
+                      keys_of(t.networks));
             continue;
         }
         if (p.address) {
@@ -153,15 +176,18 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto text = p.floating ? p.floating->to_string() : "auto";
         const auto* r = router_of(t, p.network);
         if (!r || r->second.external.empty()) {
-            out.error(p.place, path + ".floating", text, "needs a router with an external network on " + p.network, "a router");
+            out.error(p.place, path + ".floating", text, "needs a router with an external network on " + p.network,
+                      "a router");
             continue;
         }
         const auto external = f.networks.find(r->second.external);
         if (external == f.networks.end()) continue;  // told at the router
         const auto& range = external->second.floating;
         if (!range)
-            out.error(p.place, path + ".floating", text, "needs a floating range on networks." + r->second.external, "a floating range");
-        else if (p.floating && (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first || range->last < *p.floating))
+            out.error(p.place, path + ".floating", text, "needs a floating range on networks." + r->second.external,
+                      "a floating range");
+        else if (p.floating && (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first ||
+                                range->last < *p.floating))
             out.error(p.place, path + ".floating", text, "is outside the floating range",
                       range->first.to_string() + "-" + range->last.to_string());
         if (p.floating && all.external.count(r->second.external))
@@ -187,7 +213,8 @@ void validate_tenants(const fabric& f, findings& out) {
             book->second.claim(host.address, host.place, "lab.hosts." + name + ".address");
     for (const auto& [name, t] : f.tenants) {
         if (f.nodes.count(name) || f.lab.hosts.count(name))
-            out.error(t.place, "tenants." + name, name, "is also the name of a node or a lab host", "a name of its own");
+            out.error(t.place, "tenants." + name, name, "is also the name of a node or a lab host",
+                      "a name of its own");
         check_networks(f, name, t, all, out);
         check_routers(f, name, t, all, out);
         check_groups(name, t, out);

@@ -2,11 +2,11 @@
 // A host_state as text, one object per line, for golden files that a reviewer can read. Test code only; pure.
 #pragma once
 
-#include "weft/model/host_state.hpp"
-
 #include <fmt/format.h>
 
 #include <string>
+
+#include "weft/model/host_state.hpp"
 
 namespace weft::test {
 
@@ -48,17 +48,20 @@ inline std::string dump(const link& l) {
 inline std::string dump(const namespace_state& n) {
     std::string out = "namespace \"" + n.name + "\"\n";
     for (const auto& l : n.links) out += dump(l);
-    for (const auto& a : n.addresses) out += fmt::format("  address {} dev {} proto {}\n", a.address.to_string(), a.device, a.protocol);
+    for (const auto& a : n.addresses)
+        out += fmt::format("  address {} dev {} proto {}\n", a.address.to_string(), a.device, a.protocol);
     for (const auto& r : n.routes) {
         out += "  route " + r.destination.to_string();
-        for (const auto& hop : r.nexthops) out += fmt::format(" via {} dev {}", hop.gateway ? hop.gateway->to_string() : "-", hop.device);
+        for (const auto& hop : r.nexthops)
+            out += fmt::format(" via {} dev {}", hop.gateway ? hop.gateway->to_string() : "-", hop.device);
         out += "\n";
     }
     for (const auto& [key, value] : n.sysctls) out += fmt::format("  sysctl {} = {}\n", key, value);
     for (const auto& t : n.tables) {
         out += fmt::format("  table {} {}\n", static_cast<int>(t.family), t.name);
         for (const auto& c : t.chains) {
-            out += fmt::format("    chain {} type {} hook {} priority {} policy {}", c.name, c.type, c.hook, c.priority, c.policy);
+            out += fmt::format("    chain {} type {} hook {} priority {} policy {}", c.name, c.type, c.hook, c.priority,
+                               c.policy);
             for (const auto& device : c.devices) out += " dev " + device;
             out += "\n";
             for (const auto& r : c.rules) {
@@ -72,14 +75,16 @@ inline std::string dump(const namespace_state& n) {
 }
 
 inline std::string dump(const ovs::bridge_row& b) {
-    std::string out = fmt::format("bridge {} datapath={} fail_mode={} protocols=", b.name, b.datapath_type, b.fail_mode);
+    std::string out =
+        fmt::format("bridge {} datapath={} fail_mode={} protocols=", b.name, b.datapath_type, b.fail_mode);
     for (const auto& p : b.protocols) out += p + ",";
     out += "\n  other_config" + dump(b.other_config) + "\n  external_ids" + dump(b.external_ids) + "\n";
     for (const auto& p : b.ports) {
-        out += "  port " + p.name + (p.tag ? fmt::format(" tag={}", *p.tag) : "") + "\n    other_config" + dump(p.other_config) +
-               "\n    external_ids" + dump(p.external_ids) + "\n";
+        out += "  port " + p.name + (p.tag ? fmt::format(" tag={}", *p.tag) : "") + "\n    other_config" +
+               dump(p.other_config) + "\n    external_ids" + dump(p.external_ids) + "\n";
         for (const auto& i : p.interfaces)
-            out += fmt::format("    interface {} type=\"{}\" options{} external_ids{}\n", i.name, i.type, dump(i.options), dump(i.external_ids));
+            out += fmt::format("    interface {} type=\"{}\" options{} external_ids{}\n", i.name, i.type,
+                               dump(i.options), dump(i.external_ids));
     }
     return out;
 }
@@ -91,7 +96,8 @@ inline std::string dump(const host_state& s) {
     for (const auto& [bridge, flows] : s.flows) {
         out += "flows " + bridge + "\n";
         for (const auto& f : flows)
-            out += fmt::format("  cookie=0x{:x} table={} priority={} {} actions={}\n", f.cookie, f.table, f.priority, f.match, f.actions);
+            out += fmt::format("  cookie=0x{:x} table={} priority={} {} actions={}\n", f.cookie, f.table, f.priority,
+                               f.match, f.actions);
     }
     for (const auto& p : s.pending) out += "pending " + p + "\n";
     // An empty map leaves a blank behind its word's end; golden files have none.

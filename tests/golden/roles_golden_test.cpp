@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wanted state of every role, the matrix and the lock of the example fabric, compared with the files beside this one.
-// To write them anew after a wanted change: WEFT_UPDATE_GOLDEN=1 test_golden, then read the difference.
+// The wanted state of every role, the matrix and the lock of the example fabric, compared with the files beside this
+// one. To write them anew after a wanted change: WEFT_UPDATE_GOLDEN=1 test_golden, then read the difference.
+#include <cstdlib>
+
 #include "../unit/roles_fixture.hpp"
 #include "dump.hpp"
-
-#include <cstdlib>
 
 using namespace weft;
 using namespace weft::test;
@@ -25,7 +25,8 @@ void compare(const std::string& name, const std::string& text) {
     std::istringstream is(text), was(golden.str());
     std::string is_line, was_line;
     for (int line = 1;; ++line) {
-        const bool more = static_cast<bool>(std::getline(is, is_line)), had = static_cast<bool>(std::getline(was, was_line));
+        const bool more = static_cast<bool>(std::getline(is, is_line)),
+                   had = static_cast<bool>(std::getline(was, was_line));
         INFO(name << ":" << line);
         REQUIRE(more == had);
         if (!more) break;
@@ -37,7 +38,8 @@ void compare(const std::string& name, const std::string& text) {
 host_facts golden_facts(const std::string& node, const std::string& datapath) {
     auto facts = facts_of(datapath);
     if (node == "compute1")
-        facts.present_ports = {{object_uuid("grizzly", "proj_one/ports/vm1"), "tapone"}, {object_uuid("grizzly", "proj_two/ports/vm1"), "taptwo"}};
+        facts.present_ports = {{object_uuid("grizzly", "proj_one/ports/vm1"), "tapone"},
+                               {object_uuid("grizzly", "proj_two/ports/vm1"), "taptwo"}};
     return facts;
 }
 
@@ -47,7 +49,8 @@ TEST_CASE("wanted state of every node", "[golden]") {
     const auto f = complete_grizzly();
     for (const char* node : {"controller", "network", "compute1", "compute2"})
         for (const char* datapath : {"netdev", "system"})
-            compare(std::string(node) + "." + datapath + ".txt", dump(roles::compile(f, node, golden_facts(node, datapath)).value()));
+            compare(std::string(node) + "." + datapath + ".txt",
+                    dump(roles::compile(f, node, golden_facts(node, datapath)).value()));
 }
 
 TEST_CASE("lock of the example", "[golden]") {

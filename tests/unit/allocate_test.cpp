@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Allocation: what is open gets filled, the file wins over the lock, the lock over the first free value, and a change to one
-// object moves no other.
+// Allocation: what is open gets filled, the file wins over the lock, the lock over the first free value, and a change
+// to one object moves no other.
 #include "roles_fixture.hpp"
 
 using namespace weft;
@@ -55,7 +55,8 @@ TEST_CASE("a change to one object moves no other", "[allocate]") {
 }
 
 TEST_CASE("the file wins over the lock, and a bad lock is not believed", "[allocate]") {
-    const auto text = changed(grizzly_text(), "net1: { cidr: 50.50.1.0/24, dns", "net1: { id: 2, cidr: 50.50.1.0/24, dns");
+    const auto text =
+        changed(grizzly_text(), "net1: { cidr: 50.50.1.0/24, dns", "net1: { id: 2, cidr: 50.50.1.0/24, dns");
     const auto first = allocate(grizzly(), {}).value();
     REQUIRE(first.lock.at("proj_one/networks/net2/id") == "2");
     const auto a = allocate(parsed(text), first.lock).value();
@@ -63,8 +64,10 @@ TEST_CASE("the file wins over the lock, and a bad lock is not believed", "[alloc
     CHECK(a.fabric.tenants.at("proj_one").networks.at("net2").id == 1u);
     CHECK(a.fabric.tenants.at("proj_two").networks.at("net1").id == 3u);
 
-    roles::lock bad = {{"proj_one/networks/net1/id", "5000"}, {"proj_one/networks/net2/id", "x"},
-                       {"proj_one/ports/vm2/address", "50.50.1.1"}, {"proj_one/ports/vm1/floating", "10.0.0.1"}};
+    roles::lock bad = {{"proj_one/networks/net1/id", "5000"},
+                       {"proj_one/networks/net2/id", "x"},
+                       {"proj_one/ports/vm2/address", "50.50.1.1"},
+                       {"proj_one/ports/vm1/floating", "10.0.0.1"}};
     const auto b = allocate(grizzly(), bad).value();
     CHECK(b.lock == first.lock);
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fabric file's form: what the parser refuses, with line, column and value; the lock file; the schema. Needs nothing but
-// a temporary folder.
+// The fabric file's form: what the parser refuses, with line, column and value; the lock file; the schema. Needs
+// nothing but a temporary folder.
 #include "weft/model/fabric_file.hpp"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <catch2/catch.hpp>
-
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -23,14 +22,19 @@ const std::string head =
     "nodes:\n"
     "  n1: { roles: [controller], nics: { eth0: { network: management, address: 10.0.0.1 } } }\n";
 
-struct expected { std::string text; int line, column; std::string value, problem; };
+struct expected {
+    std::string text;
+    int line, column;
+    std::string value, problem;
+};
 
 // Parses and checks that this fault is among the diagnostics.
 void refused(const expected& e) {
     const auto parsed = parse_fabric(e.text, "f.yaml");
     CHECK_FALSE(parsed.ok());
     const bool found = std::any_of(parsed.diagnostics.begin(), parsed.diagnostics.end(), [&](const diagnostic& d) {
-        return d.place.line == e.line && d.place.column == e.column && d.value == e.value && d.problem.find(e.problem) != std::string::npos;
+        return d.place.line == e.line && d.place.column == e.column && d.value == e.value &&
+               d.problem.find(e.problem) != std::string::npos;
     });
     std::string all;
     for (const auto& d : parsed.diagnostics) all += d.to_string() + "\n";
@@ -101,16 +105,23 @@ TEST_CASE("values of the wrong kind name their place", "[fabric_file]") {
     refused({head + "overlay: [gre]\n", 7, 10, "", "is a list"});
     refused({head + "tenants: { \"../x\": {} }\n", 7, 12, "../x", "not a name"});
     refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0 } } } }\n", 7, 40, "10.1.0.0", "not a subnet"});
-    refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/33 } } } }\n", 7, 40, "10.1.0.0/33", "not a subnet"});
+    refused(
+        {head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/33 } } } }\n", 7, 40, "10.1.0.0/33", "not a subnet"});
     refused({head + "tenants: { t: { networks: { n: { } } } }\n", 7, 32, "cidr", "missing"});
     refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/24, id: 0 } } } }\n", 7, 57, "0", "out of range"});
-    refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/24, mtu: 100 } } } }\n", 7, 58, "100", "out of range"});
-    refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/24, dns: 8.8.8.8 } } } }\n", 7, 58, "8.8.8.8", "is a value"});
-    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, address: 1.2.3 } } } }\n", 7, 61, "1.2.3", "not an IP"});
-    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, mac: \"01:00:00:00:00:01\" } } } }\n", 7, 57, "01:00:00:00:00:01", "unicast MAC"});
-    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, floating: never } } } }\n", 7, 62, "never", "not an IP"});
+    refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/24, mtu: 100 } } } }\n", 7, 58, "100",
+             "out of range"});
+    refused({head + "tenants: { t: { networks: { n: { cidr: 10.1.0.0/24, dns: 8.8.8.8 } } } }\n", 7, 58, "8.8.8.8",
+             "is a value"});
+    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, address: 1.2.3 } } } }\n", 7, 61, "1.2.3",
+             "not an IP"});
+    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, mac: \"01:00:00:00:00:01\" } } } }\n", 7, 57,
+             "01:00:00:00:00:01", "unicast MAC"});
+    refused({head + "tenants: { t: { ports: { p: { node: n, network: n, floating: never } } } }\n", 7, 62, "never",
+             "not an IP"});
     refused({head + "expectations: [ { from: a, to: b, expect: maybe } ]\n", 7, 43, "maybe", "choices"});
-    refused({head + "expectations: [ { from: a, to: b, protocol: tcp, expect: blocked } ]\n", 7, 17, "tcp", "needs a port"});
+    refused({head + "expectations: [ { from: a, to: b, protocol: tcp, expect: blocked } ]\n", 7, 17, "tcp",
+             "needs a port"});
     refused({head + "checks: { n1: [ { ping: 1.1.1.1, arp: 1.1.1.1 } ] }\n", 7, 17, "", "exactly one kind"});
 }
 
@@ -118,13 +129,16 @@ TEST_CASE("interface names and roles are checked where they stand", "[fabric_fil
     const auto with = [](const std::string& node) {
         return "version: 1\nname: f\nnetworks: {}\nnodes:\n  n: " + node + "\n";
     };
-    refused({with("{ roles: [compute], nics: { sixteen-bytes-xx: { network: a } } }"), 5, 34, "sixteen-bytes-xx", "not an interface name"});
-    refused({with("{ roles: [compute], nics: { \"eth/0\": { network: a } } }"), 5, 34, "eth/0", "not an interface name"});
+    refused({with("{ roles: [compute], nics: { sixteen-bytes-xx: { network: a } } }"), 5, 34, "sixteen-bytes-xx",
+             "not an interface name"});
+    refused(
+        {with("{ roles: [compute], nics: { \"eth/0\": { network: a } } }"), 5, 34, "eth/0", "not an interface name"});
     refused({with("{ roles: [storage], nics: {} }"), 5, 16, "storage", "choices"});
 }
 
 TEST_CASE("all faults come in one run, in file order", "[fabric_file]") {
-    const auto parsed = parse_fabric("version: 9\nname: \"\"\nnetworks: { a: { cidr: x, mtu: y } }\nnodes: []\nfoo: 1\n", "f.yaml");
+    const auto parsed =
+        parse_fabric("version: 9\nname: \"\"\nnetworks: { a: { cidr: x, mtu: y } }\nnodes: []\nfoo: 1\n", "f.yaml");
     REQUIRE(parsed.diagnostics.size() == 6);
     for (std::size_t i = 1; i < 6; ++i) CHECK(parsed.diagnostics[i - 1].place.line <= parsed.diagnostics[i].place.line);
     CHECK(parsed.diagnostics[0].to_string() == "f.yaml:1:10: error: version: \"9\" is out of range (allowed: 1-1)");
@@ -157,7 +171,8 @@ TEST_CASE("the schema lists the keys that the reader takes", "[fabric_file]") {
     const auto& properties = schema.at("properties").as_object();
     CHECK(properties.contains("lab"));
     CHECK(schema.at("required").as_array().size() == 4);
-    const auto& port = properties.at("tenants").at("additionalProperties").at("properties").at("ports").at("additionalProperties");
+    const auto& port =
+        properties.at("tenants").at("additionalProperties").at("properties").at("ports").at("additionalProperties");
     CHECK(port.at("properties").as_object().contains("floating"));
     CHECK(port.at("additionalProperties") == false);
     CHECK(properties.at("checks").at("additionalProperties").at("type") == "array");

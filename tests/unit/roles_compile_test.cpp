@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile and expectations: the rules that a golden file would not explain. Golden files hold the whole states.
-#include "roles_fixture.hpp"
-
-#include "weft/model/overlay.hpp"
-
 #include <algorithm>
+
+#include "roles_fixture.hpp"
+#include "weft/model/overlay.hpp"
 
 using namespace weft;
 using namespace weft::test;
@@ -12,7 +11,8 @@ using namespace weft::test;
 namespace {
 
 const namespace_state& space(const host_state& s, const std::string& name) {
-    const auto found = std::find_if(s.namespaces.begin(), s.namespaces.end(), [&](const auto& n) { return n.name == name; });
+    const auto found =
+        std::find_if(s.namespaces.begin(), s.namespaces.end(), [&](const auto& n) { return n.name == name; });
     REQUIRE(found != s.namespaces.end());
     return *found;
 }
@@ -28,9 +28,8 @@ const ovs::port_row* port(const host_state& s, const std::string& bridge_name, c
 }
 bool has_flow(const host_state& s, const std::string& bridge_name, int table, const std::string& match) {
     const auto flows = s.flows.find(bridge_name);
-    return flows != s.flows.end() && std::any_of(flows->second.begin(), flows->second.end(), [&](const auto& f) {
-        return f.table == table && f.match == match;
-    });
+    return flows != s.flows.end() && std::any_of(flows->second.begin(), flows->second.end(),
+                                                 [&](const auto& f) { return f.table == table && f.match == match; });
 }
 
 }  // namespace
@@ -59,7 +58,8 @@ TEST_CASE("the two ends of a router's veth name each other", "[roles][compile]")
         ++pairs;
         CHECK(l.group == weft_link_group);
         const auto& inner = space(s, veth->peer_namespace).links;
-        const auto peer = std::find_if(inner.begin(), inner.end(), [&](const auto& other) { return other.name == veth->peer; });
+        const auto peer =
+            std::find_if(inner.begin(), inner.end(), [&](const auto& other) { return other.name == veth->peer; });
         REQUIRE(peer != inner.end());
         CHECK(std::get<veth_options>(peer->options) == veth_options{l.name, "", {}, {}});
         CHECK(peer->mac == veth->peer_mac);
@@ -95,7 +95,8 @@ TEST_CASE("every system device that is an OVS port is guarded on the userspace d
     facts.present_ports[object_uuid("grizzly", "proj_one/ports/vm1")] = "tapvm1";
     const auto s = roles::compile(f, "compute1", facts).value();
     const auto& tables = space(s, "").tables;
-    const auto guard = std::find_if(tables.begin(), tables.end(), [](const auto& t) { return t.family == nft::family::netdev; });
+    const auto guard =
+        std::find_if(tables.begin(), tables.end(), [](const auto& t) { return t.family == nft::family::netdev; });
     REQUIRE(guard != tables.end());
     std::set<std::string> devices;
     for (const auto& c : guard->chains) {
@@ -116,7 +117,8 @@ TEST_CASE("every system device that is an OVS port is guarded on the userspace d
 TEST_CASE("a VM's port is pending until its row is there, and then only its tag is ours", "[roles][compile]") {
     const auto f = complete_grizzly();
     auto facts = facts_of();
-    CHECK(roles::compile(f, "compute1", facts).value().pending == std::vector<std::string>{"proj_one/vm1", "proj_two/vm1"});
+    CHECK(roles::compile(f, "compute1", facts).value().pending ==
+          std::vector<std::string>{"proj_one/vm1", "proj_two/vm1"});
     facts.present_ports[object_uuid("grizzly", "proj_one/ports/vm1")] = "7";
     facts.local_vlans["proj_one/net1"] = 42;
     const auto s = roles::compile(f, "compute1", facts).value();
@@ -136,7 +138,8 @@ TEST_CASE("local VLANs stay when networks come and go", "[roles][compile]") {
     auto f = complete_grizzly();
     auto facts = facts_of();
     facts.local_vlans = {{"proj_one/net2", 1}, {"proj_two/net1", 7}, {"gone/net", 2}};
-    const std::map<std::string, std::uint16_t> expected = {{"proj_one/net1", 2}, {"proj_one/net2", 1}, {"proj_two/net1", 7}};
+    const std::map<std::string, std::uint16_t> expected = {
+        {"proj_one/net1", 2}, {"proj_one/net2", 1}, {"proj_two/net1", 7}};
     CHECK(roles::local_vlans(f, "network", facts) == expected);
     facts.local_vlans = {{"proj_one/net1", 5}, {"proj_one/net2", 5}, {"proj_two/net1", 4095}};
     const auto vlans = roles::local_vlans(f, "network", facts);
@@ -164,7 +167,8 @@ TEST_CASE("VXLAN and Geneve have their own tables, ports and MTU", "[roles][comp
 }
 
 TEST_CASE("an external NIC with an address gives it to br-ex", "[roles][compile]") {
-    const auto text = changed(grizzly_text(), "eth2: { network: external }", "eth2: { network: external, address: 192.168.100.52 }");
+    const auto text =
+        changed(grizzly_text(), "eth2: { network: external }", "eth2: { network: external, address: 192.168.100.52 }");
     const auto s = roles::compile(roles::allocate(parsed(text), {}).value().fabric, "network", facts_of()).value();
     const auto& root = space(s, "");
     CHECK(std::any_of(root.addresses.begin(), root.addresses.end(), [](const auto& a) { return a.device == "br-ex"; }));

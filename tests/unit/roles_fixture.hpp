@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The example fabric for the tests of roles, and a way to change one line of it. Fails the test case when the text to be
-// changed is not there, so that no test passes by accident.
+// The example fabric for the tests of roles, and a way to change one line of it. Fails the test case when the text to
+// be changed is not there, so that no test passes by accident.
 #pragma once
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <sstream>
 
 #include "weft/model/fabric_file.hpp"
 #include "weft/roles/roles.hpp"
-
-#include <catch2/catch.hpp>
-
-#include <fstream>
-#include <sstream>
 
 namespace weft::test {
 
@@ -39,7 +38,8 @@ inline fabric complete_grizzly() { return roles::allocate(grizzly(), {}).value()
 inline host_facts facts_of(const std::string& datapath = "netdev") {
     host_facts facts;
     facts.datapath = datapath;
-    facts.nic_macs = {{"eth0", *parse_mac("02:00:00:00:00:10")}, {"eth1", *parse_mac("02:00:00:00:00:11")},
+    facts.nic_macs = {{"eth0", *parse_mac("02:00:00:00:00:10")},
+                      {"eth1", *parse_mac("02:00:00:00:00:11")},
                       {"eth2", *parse_mac("02:00:00:00:00:12")}};
     return facts;
 }

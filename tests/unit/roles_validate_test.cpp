@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every fault of meaning: one line of the example is spoiled, and the diagnostic must name line, column, value and problem.
-#include "roles_fixture.hpp"
-
+// Every fault of meaning: one line of the example is spoiled, and the diagnostic must name line, column, value and
+// problem.
 #include <algorithm>
+
+#include "roles_fixture.hpp"
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
 
-struct fault { std::string from, to; int line, column; std::string value, problem; };
+struct fault {
+    std::string from, to;
+    int line, column;
+    std::string value, problem;
+};
 
 void found(const std::string& text, const fault& e, severity s = severity::error) {
     const auto diagnostics = roles::validate(parsed(text));
@@ -18,7 +23,8 @@ void found(const std::string& text, const fault& e, severity s = severity::error
     INFO(e.to << "\n" << all);
     CHECK(std::any_of(diagnostics.begin(), diagnostics.end(), [&](const diagnostic& d) {
         return d.severity == s && d.file == "grizzly.yaml" && d.place.line == e.line && d.place.column == e.column &&
-               d.value == e.value && d.problem.find(e.problem) != std::string::npos && (s == severity::warning || !d.allowed.empty());
+               d.value == e.value && d.problem.find(e.problem) != std::string::npos &&
+               (s == severity::warning || !d.allowed.empty());
     }));
 }
 
@@ -28,10 +34,12 @@ void spoiled(const fault& e) { found(changed(grizzly_text(), e.from, e.to), e); 
 
 TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles][validate]") {
     const auto diagnostics = roles::validate(grizzly());
-    CHECK(std::none_of(diagnostics.begin(), diagnostics.end(), [](const auto& d) { return d.severity == severity::error; }));
+    CHECK(std::none_of(diagnostics.begin(), diagnostics.end(),
+                       [](const auto& d) { return d.severity == severity::error; }));
     found(grizzly_text(), {"", "", 30, 7, "8.8.8.8", "not enforced"}, severity::warning);
     found(grizzly_text(), {"", "", 33, 24, "default", "not enforced"}, severity::warning);
-    found(changed(grizzly_text(), "[controller]", "[controller, vpn-gateway]"), {"", "", 12, 3, "vpn-gateway", "not enforced"}, severity::warning);
+    found(changed(grizzly_text(), "[controller]", "[controller, vpn-gateway]"),
+          {"", "", 12, 3, "vpn-gateway", "not enforced"}, severity::warning);
     found(grizzly_text(), {"", "", 47, 14, "network", "not enforced"}, severity::warning);
 }
 
@@ -40,17 +48,21 @@ TEST_CASE("faults of underlay networks", "[roles][validate]") {
     spoiled({"cidr: 10.20.20.0/24", "cidr: 10.10.0.0/16", 8, 3, "10.10.0.0/16", "overlaps networks.management"});
     spoiled({"mtu: 1500", "mtu: 600", 30, 7, "558", "too small"});
     spoiled({"gateway: 192.168.100.1,", "gateway: 192.168.101.1,", 9, 3, "192.168.101.1", "outside the subnet"});
-    spoiled({"192.168.100.102-192.168.100.126", "192.168.100.102-192.168.101.126", 9, 3, "192.168.100.102-192.168.101.126", "outside the network"});
+    spoiled({"192.168.100.102-192.168.100.126", "192.168.100.102-192.168.101.126", 9, 3,
+             "192.168.100.102-192.168.101.126", "outside the network"});
     spoiled({"type: gre, ids: 1-1000", "type: vxlan, ids: 1-16777216", 10, 10, "1-16777216", "out of range"});
 }
 
 TEST_CASE("faults of nodes", "[roles][validate]") {
-    spoiled({"network: management, address: 10.10.10.51", "network: managment, address: 10.10.10.51", 14, 13, "managment", "unknown network"});
+    spoiled({"network: management, address: 10.10.10.51", "network: managment, address: 10.10.10.51", 14, 13,
+             "managment", "unknown network"});
     spoiled({"address: 10.10.10.52", "address: 10.10.10.51", 18, 7, "10.10.10.51", "duplicate address"});
     spoiled({"address: 10.20.20.53", "address: 10.20.21.53", 23, 66, "10.20.21.53", "outside the subnet"});
     spoiled({"address: 10.20.20.53", "address: 10.20.20.255", 23, 66, "10.20.20.255", "outside the subnet"});
-    spoiled({"eth1: { network: vm-config, address: 10.20.20.53 }", "eth1: { network: external, address: 192.168.100.53 }", 21, 3, "compute1", "no tunnel"});
-    spoiled({"eth0: { network: management, address: 10.10.10.52 }", "eth0: { network: management }", 18, 7, "", "missing"});
+    spoiled({"eth1: { network: vm-config, address: 10.20.20.53 }",
+             "eth1: { network: external, address: 192.168.100.53 }", 21, 3, "compute1", "no tunnel"});
+    spoiled(
+        {"eth0: { network: management, address: 10.10.10.52 }", "eth0: { network: management }", 18, 7, "", "missing"});
     fabric in_code = grizzly();
     in_code.nodes["network"].roles.insert("storage");
     in_code.nodes["network"].nics["sixteen-bytes-xx"] = in_code.nodes["network"].nics["eth0"];
@@ -61,9 +73,11 @@ TEST_CASE("faults of nodes", "[roles][validate]") {
 }
 
 TEST_CASE("faults of tenants", "[roles][validate]") {
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.1.0/25", 32, 17, "net2", "overlaps net1 on the same router"});
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.1.0/25", 32, 17, "net2",
+             "overlaps net1 on the same router"});
     spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.7/24", 31, 7, "50.50.2.7/24", "misaligned"});
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 10.10.10.0/25", 31, 7, "10.10.10.0/25", "overlaps networks.management"});
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 10.10.10.0/25", 31, 7, "10.10.10.0/25",
+             "overlaps networks.management"});
     spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.0/31", 31, 7, "50.50.2.0/31", "no room"});
     spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { mtu: 1459, cidr: 50.50.2.0/24", 31, 7, "1459", "does not fit"});
     spoiled({"networks: [net1, net2]", "networks: [net1, net3]", 32, 17, "net3", "unknown network"});
@@ -71,12 +85,15 @@ TEST_CASE("faults of tenants", "[roles][validate]") {
     spoiled({"external: external", "external: vm-config", 32, 17, "vm-config", "not an external network"});
     spoiled({"vm1: { node: compute1", "vm1: { node: compute9", 35, 7, "compute9", "unknown node"});
     spoiled({"vm1: { node: compute1", "vm1: { node: controller", 35, 7, "controller", "not a compute node"});
-    spoiled({"vm1: { node: compute1, network: net1", "vm1: { node: compute1, network: netx", 35, 7, "netx", "unknown network"});
+    spoiled({"vm1: { node: compute1, network: net1", "vm1: { node: compute1, network: netx", 35, 7, "netx",
+             "unknown network"});
     spoiled({"address: 50.50.1.11", "address: 50.50.3.11", 35, 7, "50.50.3.11", "outside the subnet"});
     spoiled({"address: 50.50.1.11", "address: 50.50.1.1", 35, 7, "50.50.1.1", "duplicate address"});
     spoiled({"address: 50.50.1.22", "address: 50.50.1.21", 43, 7, "50.50.1.21", "duplicate address"});
-    spoiled({"address: 50.50.1.11, floating: auto", "floating: 192.168.100.50", 35, 7, "192.168.100.50", "outside the floating range"});
-    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 42, 7, "auto", "needs a router"});
+    spoiled({"address: 50.50.1.11, floating: auto", "floating: 192.168.100.50", 35, 7, "192.168.100.50",
+             "outside the floating range"});
+    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 42, 7, "auto",
+             "needs a router"});
     spoiled({"security-groups: [default] }", "security-groups: [web] }", 35, 7, "web", "unknown security group"});
     spoiled({"protocol: icmp }", "protocol: icmq }", 33, 24, "icmq", "unknown protocol"});
     spoiled({"ports: 22", "ports: 0-70000", 33, 24, "0-70000", "not a port"});
@@ -86,9 +103,11 @@ TEST_CASE("ids and addresses that several tenants share", "[roles][validate]") {
     auto text = changed(grizzly_text(), "net1: { cidr: 50.50.1.0/24, dns", "net1: { id: 5, cidr: 50.50.1.0/24, dns");
     text = changed(text, "net1: { cidr: 50.50.1.0/24 }", "net1: { id: 5, cidr: 50.50.1.0/24 }");
     found(text, {"", "two networks of id 5", 39, 17, "5", "duplicate id"});
-    text = changed(grizzly_text(), "routers:  { router1: { external: external,", "routers:  { router1: { address: 192.168.100.51, external: external,");
+    text = changed(grizzly_text(), "routers:  { router1: { external: external,",
+                   "routers:  { router1: { address: 192.168.100.51, external: external,");
     found(text, {"", "router with the controller's address", 32, 17, "192.168.100.51", "duplicate address"});
-    text = changed(grizzly_text(), "address: 50.50.1.21, floating: auto", "address: 50.50.1.21, floating: 192.168.100.110");
+    text = changed(grizzly_text(), "address: 50.50.1.21, floating: auto",
+                   "address: 50.50.1.21, floating: 192.168.100.110");
     text = changed(text, "address: 50.50.1.11, floating: auto", "address: 50.50.1.11, floating: 192.168.100.110");
     found(text, {"", "one floating address for two", 42, 7, "192.168.100.110", "duplicate address"});
 }
@@ -98,9 +117,11 @@ TEST_CASE("faults of expectations, checks and the lab", "[roles][validate]") {
     spoiled({"to: proj_one/vm1", "to: vm1", 45, 5, "vm1", "ambiguous short name"});
     spoiled({"to: proj_one/vm1", "to: proj_one/vm9", 45, 5, "proj_one/vm9", "unknown endpoint"});
     spoiled({"to: proj_one/vm1, via: floating", "to: proj_one/vm2, via: floating", 45, 5, "floating", "has none"});
-    spoiled({"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 45, 5, "vm-config", "has no address"});
+    spoiled(
+        {"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 45, 5, "vm-config", "has no address"});
     spoiled({"  network: [ { ping", "  netwrok: [ { ping", 47, 14, "netwrok", "unknown node"});
-    spoiled({"lan1: { network: external, address: 192.168.100.200 }", "lan1: { network: external, address: 192.168.100.51 }", 50, 13, "192.168.100.51", "duplicate address"});
+    spoiled({"lan1: { network: external, address: 192.168.100.200 }",
+             "lan1: { network: external, address: 192.168.100.51 }", 50, 13, "192.168.100.51", "duplicate address"});
     spoiled({"lan1: { network: external", "lan1: { network: outside", 50, 13, "outside", "unknown network"});
     spoiled({"address: 203.0.113.10", "address: 203.0.114.10", 50, 68, "203.0.114.10", "outside the subnet"});
     // vm3 is unique, so its short name serves.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the overlay costs: the bytes that encapsulation adds to a tenant's packet, and the MTU that is left. Sources of the
-// numbers: RFC 2784 and 2890 (GRE with key), RFC 7348 (VXLAN), RFC 8926 (Geneve without options). May include: core, model.
+// What the overlay costs: the bytes that encapsulation adds to a tenant's packet, and the MTU that is left. Sources of
+// the numbers: RFC 2784 and 2890 (GRE with key), RFC 7348 (VXLAN), RFC 8926 (Geneve without options). May include:
+// core, model.
 #pragma once
 
 #include "weft/model/fabric.hpp"
@@ -11,7 +12,8 @@ namespace weft {
 inline constexpr const char* management_network = "management";
 inline constexpr const char* tunnel_network = "vm-config";
 
-// Bytes from the outer IP header to the end of the inner Ethernet header: gre 42, vxlan and geneve 50; 20 more over IPv6.
+// Bytes from the outer IP header to the end of the inner Ethernet header: gre 42, vxlan and geneve 50; 20 more over
+// IPv6.
 std::uint32_t overlay_overhead(const std::string& type, bool v6_underlay);
 // MTU of a tenant network: what the file says, else what the overlay leaves of vm-config's MTU. 0: no such network.
 std::uint32_t network_mtu(const fabric&, const std::string& tenant, const std::string& network);
