@@ -43,12 +43,12 @@ start_switch() {
     rundir=$work/$1
     mkdir -p "$rundir"
     ovsdb-tool create "$rundir/conf.db" "$(schema)" || return 1
-    OVS_RUNDIR=$rundir ovsdb-server "$rundir/conf.db" --remote=punix:"$rundir/db.sock" --unixctl="$rundir/ovsdb.ctl" \
-        --log-file="$rundir/ovsdb.log" -vconsole:off &
+    OVS_RUNDIR=$rundir ovsdb-server "$rundir/conf.db" -vconsole:off -vsyslog:off --remote=punix:"$rundir/db.sock" --unixctl="$rundir/ovsdb.ctl" \
+        --log-file="$rundir/ovsdb.log" &
     daemons+=($!)
     until [ -S "$rundir/db.sock" ]; do sleep 0.02; done
-    OVS_RUNDIR=$rundir ip netns exec "$ns" ovs-vswitchd unix:"$rundir/db.sock" --unixctl="$rundir/vswitchd.ctl" \
-        --log-file="$rundir/vswitchd.log" --disable-system --no-mlockall -vconsole:off &
+    OVS_RUNDIR=$rundir ip netns exec "$ns" ovs-vswitchd unix:"$rundir/db.sock" -vconsole:off -vsyslog:off --unixctl="$rundir/vswitchd.ctl" \
+        --log-file="$rundir/vswitchd.log" --disable-system &
     daemons+=($!)
 }
 

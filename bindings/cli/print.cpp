@@ -25,10 +25,22 @@ std::string tunnel(const ovs::interface_row& i) {
     return out;
 }
 
+const char* family_name(nft::family f) {
+    switch (f) {
+    case nft::family::inet: return "inet";
+    case nft::family::ipv4: return "ip";
+    case nft::family::arp: return "arp";
+    case nft::family::netdev: return "netdev";
+    case nft::family::bridge: return "bridge";
+    case nft::family::ipv6: return "ip6";
+    }
+    return "unknown";
+}
+
 void describe_namespace(std::string& out, const namespace_state& ns) {
     out += ns.name.empty() ? "host\n" : "namespace " + ns.name + '\n';
     for (const link& l : ns.links) {
-        out += fmt::format("  link {} {}{}{}{}{}", l.name, kind_name(l.options), l.up ? " up" : " down",
+        out += fmt::format("  link {} {}{}{}{}{}", l.name, kind_name(l.options).empty() ? "device" : kind_name(l.options), l.up ? " up" : " down",
                            l.mtu ? fmt::format(" mtu {}", *l.mtu) : "", l.master.empty() ? "" : " master " + l.master,
                            l.mac ? " mac " + l.mac->to_string() : "");
         if (const auto* veth = std::get_if<veth_options>(&l.options); veth && !veth->peer.empty())
@@ -50,7 +62,7 @@ void describe_namespace(std::string& out, const namespace_state& ns) {
     for (const nft::table& t : ns.tables) {
         std::size_t rules = 0;
         for (const nft::chain& c : t.chains) rules += c.rules.size();
-        out += fmt::format("  nft table {}: {} chains, {} rules\n", t.name, t.chains.size(), rules);
+        out += fmt::format("  nft table {} {}: {} chains, {} rules\n", family_name(t.family), t.name, t.chains.size(), rules);
         for (const nft::chain& c : t.chains)
             for (const nft::rule& r : c.rules)
                 if (!r.comment.empty()) out += fmt::format("    {}: {}\n", c.name, r.comment);
