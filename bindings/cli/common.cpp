@@ -4,10 +4,15 @@
 #include "common.hpp"
 
 #include "weft/model/fabric_file.hpp"
+#include "weft/model/json.hpp"
+#include "weft/model/json.hpp"
 
+#include <fstream>
 #include <boost/json.hpp>
 
 #include <cstdio>
+#include <fstream>
+#include <optional>
 #include <unistd.h>
 
 namespace weft::cli {
@@ -15,7 +20,8 @@ namespace weft::cli {
 namespace {
 
 // The lab writes its in-memory allocation here, inside each node's private /run.
-constexpr const char* lab_lock = "/run/weft/fabric.lock";
+// On a lab node: the fabric that the lab was brought up with, complete.
+constexpr const char* lab_fabric = "/run/weft/fabric.json";
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -72,23 +78,56 @@ fabric load(const options& o) {
     return f;
 }
 
-std::string find_lock(const options& o) {
-    if (!o.lock.empty()) return o.lock;
-    std::string own = lock_path(o.file);
-    if (!exists(own) && exists(lab_lock)) return lab_lock;
-    return own;
+namespace {
+
+std::optional<fabric> fabric_of_this_lab(const std::string& name) {
+    std::ifstream in(lab_fabric);
+    if (!in) return std::nullopt;
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    fabric f = fabric_from_json(text).value();
+    if (f.name != name) return std::nullopt;
+    return f;
 }
+
+// The values of a complete fabric, as the lock that would have led to it. Keys are those of roles::lock.
+roles::lock lock_of(const fabric& f) {
+    roles::lock values;
+    for (const auto& [tenant_name, t] : f.tenants) {
+        for (const auto& [name, n] : t.networks)
+            if (n.id) values[tenant_name + "/networks/" + name + "/id"] = std::to_string(*n.id);
+        for (const auto& [name, r] : t.routers)
+            if (r.address) values[tenant_name + "/routers/" + name + "/address"] = r.address->to_string();
+        for (const auto& [name, p] : t.ports) {
+            if (p.address) values[tenant_name + "/ports/" + name + "/address"] = p.address->to_string();
+            if (p.floating) values[tenant_name + "/ports/" + name + "/floating"] = p.floating->to_string();
+        }
+    }
+    return values;
+}
+
+}  // namespace
 
 fabric load_complete(const options& o, open_values strictness) {
     fabric f = load(o);
-    const std::string path = find_lock(o);
-    const roles::lock remembered = load_lock(path).value();
+    const std::string path = o.lock.empty() ? lock_path(o.file) : o.lock;
+    roles::lock remembered = load_lock(path).value();
     const bool complete = roles::is_complete(f);
+    bool from_lab = false;
+    if (!complete && o.lock.empty() && !exists(path))
+        if (const auto here = fabric_of_this_lab(f.name)) {
+            remembered = lock_of(*here);
+            from_lab = true;
+        }
     roles::allocation filled = roles::allocate(f, remembered).value();
-    if (strictness == open_values::refuse && !complete && filled.lock != remembered)
+    // A lab's values cover all of the fabric, those that the file gives included; a lock has the open ones only.
+    bool fresh = from_lab || filled.lock == remembered;
+    if (from_lab)
+        for (const auto& [key, value] : filled.lock) fresh = fresh && remembered.contains(key) && remembered.at(key) == value;
+    if (strictness == open_values::refuse && !complete && !fresh)
         fail(errc::invalid_input, "use fabric", o.file,
-             remembered.empty() ? "the file leaves values open and there is no lock " + path + "; run: weft allocate " + o.file
-                                : "the lock " + path + " is older than the file; run: weft allocate " + o.file);
+             from_lab           ? "the file asks for values that this lab was not built with; take the lab down and up again"
+             : exists(path)     ? "the lock " + path + " is older than the file; run: weft allocate " + o.file
+                                : "the file leaves values open and there is no lock " + path + "; run: weft allocate " + o.file);
     return std::move(filled.fabric);
 }
 

@@ -19,14 +19,12 @@ enum class open_values {
 
 // Parses and validates; prints every diagnostic. Errors: invalid_input if one of them is an error.
 fabric load(const options&);
-// load, then allocate; with `refuse` the lock must be fresh.
+// load, then allocate against --lock or the lock beside FILE; with `refuse` the lock must be fresh. Inside a node of a lab of this
+// fabric, where there is no lock, the values that the lab was built with.
 fabric load_complete(const options&, open_values);
 
 std::vector<diagnostic> diagnostics_of(const options&, fabric* loaded = nullptr);
 std::string diagnostics_json(const std::vector<diagnostic>&);
-
-// The lock file that speaks for FILE: --lock, the one beside it, else inside a lab node the one that the lab left there.
-std::string find_lock(const options&);
 
 [[noreturn]] void fail(errc, std::string operation, std::string object, std::string detail);
 void print(const std::string& text);  // and a newline if it lacks one

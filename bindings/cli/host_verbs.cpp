@@ -81,14 +81,12 @@ int plan(const options& o) {
         return steps.empty() ? 0 : 2;
     }
     const colours& c = colour();
-    std::string scope;
     std::size_t created = 0, changed = 0, removed = 0;
     for (const step& s : steps.steps) {
         const step_kind kind = s.kind();
         (kind == step_kind::create ? created : kind == step_kind::change ? changed : removed) += 1;
         const char* paint = kind == step_kind::create ? c.good : kind == step_kind::change ? c.bold : c.bad;
-        const char sign = kind == step_kind::create ? '+' : kind == step_kind::change ? '~' : '-';
-        std::printf("%s%c %s%s\n", paint, sign, s.to_string().c_str(), c.off);
+        std::printf("%s%s%s\n", paint, s.to_string().c_str(), c.off);
         if (!s.bounces.empty()) std::printf("    bounces: %s\n", s.bounces.c_str());
     }
     tell_pending(steps.pending);

@@ -16,7 +16,7 @@ constexpr verb verbs[] = {
     {"", "check", "parse and validate a fabric file, cross-node checks included", takes_file | takes_json, check},
     {"", "allocate", "fill what the file leaves open and write the lock beside it", takes_file | takes_lock | takes_json, allocate},
     {"", "compile", "print the wanted state of one node", takes_file | takes_node | takes_lock | takes_json, compile},
-    {"", "show", "print the live state of this host: all that is weft's, and with FILE and --node all that the file names",
+    {"", "show", "print the live state of this host; with FILE and --node also all that the file names",
      takes_optional_file | takes_node | takes_place | takes_lock | takes_json, show},
     {"", "plan", "print the steps from the live to the wanted state; status 0 nothing to do, 2 changes, 1 error",
      takes_file | takes_node | takes_place | takes_lock | takes_json, plan},

@@ -28,13 +28,17 @@ std::string mark(const lab::cell& c) {
     return fmt::format("{}–{}", paint.dim, paint.off);
 }
 
-// One table of cells that share `via`; rows and columns come in the order of the cells.
-std::string table(const std::string& via, const std::vector<const lab::cell*>& cells) {
+// One table of cells that share `via`.
+// `order` has every name of the matrix, so that rows and columns of all tables go alike.
+std::string table(const std::string& via, const std::vector<const lab::cell*>& cells, const std::vector<std::string>& order) {
     std::vector<std::string> rows, columns;
     std::map<std::pair<std::string, std::string>, std::pair<std::string, std::size_t>> marks;  // text and its width
+    for (const std::string& name : order)
+        for (const lab::cell* c : cells) {
+            if (c->from == name) push_unique(rows, name);
+            if (c->to == name) push_unique(columns, name);
+        }
     for (const lab::cell* c : cells) {
-        push_unique(rows, c->from);
-        push_unique(columns, c->to);
         auto& [text, width] = marks[{c->from, c->to}];
         text += mark(*c);
         width += 1;
@@ -63,13 +67,15 @@ std::string table(const std::string& via, const std::vector<const lab::cell*>& c
 
 std::string matrix_text(const std::vector<lab::cell>& cells) {
     std::string out;
-    std::vector<std::string> ways;
+    std::vector<std::string> ways, order;
+    for (const lab::cell& c : cells) push_unique(order, c.from);
+    for (const lab::cell& c : cells) push_unique(order, c.to);
     for (const lab::cell& c : cells) push_unique(ways, c.via);
     for (const std::string& via : ways) {
         std::vector<const lab::cell*> group;
         for (const lab::cell& c : cells)
             if (c.via == via) group.push_back(&c);
-        out += table(via, group) + '\n';
+        out += table(via, group, order) + '\n';
     }
     out += "✓ reachable, – blocked, both as expected; ✗ not as expected\n";
     std::size_t failed = 0, reachable = 0;

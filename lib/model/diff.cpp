@@ -261,6 +261,8 @@ private:
                     !keys_satisfied(w.other_config, h->other_config) || !keys_satisfied(w.external_ids, h->external_ids)) {
                     auto before = *h;
                     before.ports.clear();
+                    overlay(before.other_config, bare.other_config);
+                    overlay(before.external_ids, bare.external_ids);
                     add(w.name, before, bare);
                 }
             }
@@ -271,7 +273,7 @@ private:
                 if (!seen) add(w.name, std::nullopt, p);
                 else if (!port_satisfied(p, *seen)) {
                     if (!marked(seen->external_ids) && !announced(*seen)) return foreign("port", p.name, w.name);
-                    add(w.name, *seen, p);
+                    add(w.name, *seen, merged(*seen, p));
                 }
             }
             for (const auto& p : have_ports) {
@@ -295,6 +297,26 @@ private:
             }
         }
         return {};
+    }
+
+    // Puts the keys of others under the wanted ones, so that a change never takes them away.
+    static void overlay(const ovs::string_map& seen, ovs::string_map& wanted) { wanted.insert(seen.begin(), seen.end()); }
+
+    static ovs::port_row merged(const ovs::port_row& seen, ovs::port_row wanted) {
+        overlay(seen.other_config, wanted.other_config);
+        overlay(seen.external_ids, wanted.external_ids);
+        for (auto& w : wanted.interfaces) {
+            for (const auto& s : seen.interfaces) {
+                if (s.name != w.name) continue;
+                overlay(s.external_ids, w.external_ids);
+                // The options of a tunnel are ours alone; those of a port that somebody else announced are not.
+                if (announced(seen)) overlay(s.options, w.options);
+                if (!w.mtu_request) w.mtu_request = s.mtu_request;
+                if (!w.ofport_request) w.ofport_request = s.ofport_request;
+                if (!w.mac) w.mac = s.mac;
+            }
+        }
+        return wanted;
     }
 
     // A port that somebody else (libvirt, Nova, the lab) announced by its iface-id is not ours to make or delete.

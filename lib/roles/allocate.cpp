@@ -193,4 +193,19 @@ bool is_complete(const fabric& f) {
     return true;
 }
 
+lock lock_of(const fabric& complete) {
+    lock out;
+    for (const auto& [tenant_name, t] : complete.tenants) {
+        for (const auto& [name, network] : t.networks)
+            if (network.id) out[network_path(tenant_name, name) + "/id"] = std::to_string(*network.id);
+        for (const auto& [name, r] : t.routers)
+            if (r.address) out[router_path(tenant_name, name) + "/address"] = r.address->to_string();
+        for (const auto& [name, port] : t.ports) {
+            if (port.address) out[port_path(tenant_name, name) + "/address"] = port.address->to_string();
+            if (port.floating) out[port_path(tenant_name, name) + "/floating"] = port.floating->to_string();
+        }
+    }
+    return out;
+}
+
 }  // namespace weft::roles

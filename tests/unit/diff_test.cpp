@@ -167,3 +167,21 @@ TEST_CASE("JSON of a host_state reads back to the same value, and a wrong field 
     REQUIRE(bad.has_error());
     REQUIRE(bad.error().object.find("/namespaces/0/links/0") != std::string::npos);
 }
+
+TEST_CASE("binding a port keeps every key that its owner wrote") {
+    host_state s, w;
+    w.fabric = "f";
+    const ovs::string_map marks = {{ovs::mark_fabric, "f"}};
+    ovs::port_row plugged{"tap1", 4095, {}, "", {{"theirs", "1"}}, {}, {{"tap1", "", {}, {{"iface-id", "u"}}, {}, {}, {}, 7, ""}}};
+    ovs::port_row bound{"tap1", 2, {}, "", {{"weft-bound", "true"}}, marks, {{"tap1", "", {}, {}, {}, {}, {}, {}, ""}}};
+    s.bridges = {{"br-int", "netdev", "secure", {}, {{"theirs", "1"}}, marks, {plugged}}};
+    w.bridges = {{"br-int", "netdev", "secure", {"OpenFlow14"}, {{"ours", "1"}}, marks, {bound}}};
+    const auto p = diff(s, w).value();
+    REQUIRE(p.steps.size() == 2);
+    const auto& bridge = std::get<ovs::bridge_row>(*p.steps[0].after);
+    REQUIRE(bridge.other_config == ovs::string_map{{"ours", "1"}, {"theirs", "1"}});
+    const auto& port = std::get<ovs::port_row>(*p.steps[1].after);
+    REQUIRE(port.tag == 2);
+    REQUIRE(port.other_config == ovs::string_map{{"theirs", "1"}, {"weft-bound", "true"}});
+    REQUIRE(port.interfaces[0].external_ids == ovs::string_map{{"iface-id", "u"}});
+}

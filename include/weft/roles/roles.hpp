@@ -19,6 +19,8 @@ struct allocation { weft::fabric fabric; roles::lock lock; };
 // Values of the lock whose object is gone are dropped. Errors: invalid_input when a range is exhausted.
 result<allocation> allocate(const fabric&, const lock& remembered);
 bool is_complete(const fabric&);
+// What a lock would have to remember so that the open values of the same file come out as they stand in `complete`.
+lock lock_of(const fabric& complete);
 
 // The wanted state of one node. The fabric must be complete. Errors: not_found (no such node), invalid_input.
 result<host_state> compile(const fabric&, const std::string& node, const host_facts&);
