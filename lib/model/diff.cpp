@@ -286,8 +286,9 @@ private:
             if (marked(h.external_ids)) {
                 auto bare = h;
                 bare.ports.clear();
+                // A port that others plugged into our bridge goes with the bridge; there is nothing left to bind it to.
                 for (const auto& p : h.ports) {
-                    if (p.name != h.name) drop_port(h.name, p);
+                    if (p.name != h.name && marked(p.external_ids) && !bound(p)) add(h.name, p, std::nullopt);
                 }
                 add(h.name, bare, std::nullopt);
             } else {

@@ -185,3 +185,16 @@ TEST_CASE("binding a port keeps every key that its owner wrote") {
     REQUIRE(port.other_config == ovs::string_map{{"theirs", "1"}, {"weft-bound", "true"}});
     REQUIRE(port.interfaces[0].external_ids == ovs::string_map{{"iface-id", "u"}});
 }
+
+TEST_CASE("a bridge that goes takes bound ports along without a step of their own") {
+    host_state s, w;
+    w.fabric = "f";
+    const ovs::string_map marks = {{ovs::mark_fabric, "f"}};
+    ovs::port_row bound{"tap1", 2, {}, "", {{"weft-bound", "true"}}, marks, {{"tap1", "", {}, {{"iface-id", "u"}}, {}, {}, {}, 7, ""}}};
+    ovs::port_row patch{"patch-tun", {}, {}, "", {}, marks, {{"patch-tun", "patch", {}, {}, {}, {}, {}, 1, ""}}};
+    s.bridges = {{"br-int", "netdev", "secure", {}, {}, marks, {patch, bound}}};
+    const auto p = diff(s, w).value();
+    REQUIRE(p.steps.size() == 2);
+    REQUIRE(p.steps[0].object_name() == "patch-tun");
+    REQUIRE(p.steps[1].object_name() == "br-int");
+}
