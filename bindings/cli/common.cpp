@@ -5,9 +5,7 @@
 
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"
-#include "weft/model/json.hpp"
 
-#include <fstream>
 #include <boost/json.hpp>
 
 #include <cstdio>
@@ -19,7 +17,6 @@ namespace weft::cli {
 
 namespace {
 
-// The lab writes its in-memory allocation here, inside each node's private /run.
 // On a lab node: the fabric that the lab was brought up with, complete.
 constexpr const char* lab_fabric = "/run/weft/fabric.json";
 
@@ -78,34 +75,12 @@ fabric load(const options& o) {
     return f;
 }
 
-namespace {
-
-std::optional<fabric> fabric_of_this_lab(const std::string& name) {
+std::optional<fabric> fabric_of_this_lab() {
     std::ifstream in(lab_fabric);
     if (!in) return std::nullopt;
     const std::string text{std::istreambuf_iterator<char>(in), {}};
-    fabric f = fabric_from_json(text).value();
-    if (f.name != name) return std::nullopt;
-    return f;
+    return fabric_from_json(text).value();
 }
-
-// The values of a complete fabric, as the lock that would have led to it. Keys are those of roles::lock.
-roles::lock lock_of(const fabric& f) {
-    roles::lock values;
-    for (const auto& [tenant_name, t] : f.tenants) {
-        for (const auto& [name, n] : t.networks)
-            if (n.id) values[tenant_name + "/networks/" + name + "/id"] = std::to_string(*n.id);
-        for (const auto& [name, r] : t.routers)
-            if (r.address) values[tenant_name + "/routers/" + name + "/address"] = r.address->to_string();
-        for (const auto& [name, p] : t.ports) {
-            if (p.address) values[tenant_name + "/ports/" + name + "/address"] = p.address->to_string();
-            if (p.floating) values[tenant_name + "/ports/" + name + "/floating"] = p.floating->to_string();
-        }
-    }
-    return values;
-}
-
-}  // namespace
 
 fabric load_complete(const options& o, open_values strictness) {
     fabric f = load(o);
@@ -114,8 +89,8 @@ fabric load_complete(const options& o, open_values strictness) {
     const bool complete = roles::is_complete(f);
     bool from_lab = false;
     if (!complete && o.lock.empty() && !exists(path))
-        if (const auto here = fabric_of_this_lab(f.name)) {
-            remembered = lock_of(*here);
+        if (const auto here = fabric_of_this_lab(); here && here->name == f.name) {
+            remembered = roles::lock_of(*here);
             from_lab = true;
         }
     roles::allocation filled = roles::allocate(f, remembered).value();

@@ -7,6 +7,7 @@
 
 #include "weft/roles/roles.hpp"
 
+#include <optional>
 #include <string>
 
 namespace weft::cli {
@@ -22,6 +23,9 @@ fabric load(const options&);
 // load, then allocate against --lock or the lock beside FILE; with `refuse` the lock must be fresh. Inside a node of a lab of this
 // fabric, where there is no lock, the values that the lab was built with.
 fabric load_complete(const options&, open_values);
+
+// On a node of a lab, the complete fabric that the lab was brought up with.
+std::optional<fabric> fabric_of_this_lab();
 
 std::vector<diagnostic> diagnostics_of(const options&, fabric* loaded = nullptr);
 std::string diagnostics_json(const std::vector<diagnostic>&);

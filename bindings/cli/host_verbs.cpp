@@ -61,6 +61,36 @@ std::set<std::string> marked_fabrics(const host_state& seen) {
     return found;
 }
 
+// Whether anything here is weft's by a mark that names no fabric; a controller has only such.
+bool bears_nameless_mark(const host_state& seen) {
+    const auto ours = [](const auto& entries) {
+        for (const auto& entry : entries)
+            if (entry.protocol == weft_protocol) return true;
+        return false;
+    };
+    for (const namespace_state& ns : seen.namespaces) {
+        if (ours(ns.addresses) || ours(ns.routes) || ours(ns.rules) || ours(ns.neighbours)) return true;
+        for (const nft::table& t : ns.tables)
+            if (t.name == "weft") return true;
+    }
+    return false;
+}
+
+// The one fabric whose marks are here; "" if there is nothing to remove.
+std::string fabric_here(const options& o) {
+    const host_state seen = apply::observe(o.place, host_state{}).value();
+    const std::set<std::string> found = marked_fabrics(seen);
+    if (found.size() == 1) return *found.begin();
+    if (found.size() > 1) {
+        std::string names;
+        for (const std::string& each : found) names += (names.empty() ? "" : ", ") + each;
+        fail(errc::invalid_input, "remove", o.node, "several fabrics are on this host, give --fabric: " + names);
+    }
+    if (!bears_nameless_mark(seen)) return "";
+    if (const auto lab = fabric_of_this_lab()) return lab->name;
+    fail(errc::invalid_input, "remove", o.node, "weft is on this host, but nothing here names its fabric; give --fabric");
+}
+
 }  // namespace
 
 int show(const options& o) {
@@ -102,17 +132,8 @@ int apply(const options& o) {
 }
 
 int remove(const options& o) {
-    std::string name = o.fabric;
-    if (name.empty()) {
-        const std::set<std::string> found = marked_fabrics(apply::observe(o.place, host_state{}).value());
-        if (found.size() > 1) {
-            std::string names;
-            for (const std::string& each : found) names += (names.empty() ? "" : ", ") + each;
-            fail(errc::invalid_input, "remove", o.node, "several fabrics are on this host, give --fabric: " + names);
-        }
-        if (found.empty()) return print_report(o, {}, "nothing of weft's is here");
-        name = *found.begin();
-    }
+    const std::string name = o.fabric.empty() ? fabric_here(o) : o.fabric;
+    if (name.empty()) return print_report(o, {}, "nothing of weft's is here");
     return print_report(o, apply::remove(o.place, name, o.node).value(), "nothing of weft's is here");
 }
 

@@ -38,7 +38,7 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
         auto* node = sub.add_option("--node", o.node, "the node of the fabric that this host is");
         if (!(v.takes & takes_optional_file)) node->required();
     }
-    if (v.takes & takes_fabric) sub.add_option("--fabric", o.fabric, "the fabric's name; found by its marks where only one is here");
+    if (v.takes & takes_fabric) sub.add_option("--fabric", o.fabric, "the fabric's name; found by its marks where they say it");
     if (v.takes & takes_name) sub.add_option("--name", o.name, "the lab's name (default: the fabric's)");
     if (v.takes & takes_lab) sub.add_option("NAME", o.name, "the lab; not needed where only one stands");
     if (v.takes & takes_member) sub.add_option("MEMBER", o.member, "[LAB/]NODE, a VM (tenant/port or port) or an outside host")->required();
