@@ -33,7 +33,6 @@ public:
     void stop_switchd();
     int switchd_pid() const { return switchd_; }
     int server_pid() const { return server_; }
-    std::size_t database_size() const { return std::filesystem::file_size(directory_ / "conf.db"); }
     std::string vsctl(std::vector<std::string> args) const;
     std::string ofctl(std::vector<std::string> args) const;
 
