@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gives a device of a namespace an IPv4 and an IPv6 address, lists them and takes them away.
-// Usage: addresses NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers only.
-#include <weft/netlink/session.hpp>
-
+// Usage: addresses NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft
+// headers only.
 #include <cstdio>
+#include <weft/netlink/session.hpp>
 
 int main(int argc, char** argv) try {
     if (argc != 2) return std::fprintf(stderr, "usage: addresses NAMESPACE\n"), 2;
@@ -14,7 +14,8 @@ int main(int argc, char** argv) try {
     session.run_one({netlink::verb::add, device}).value();
 
     for (const char* text : {"192.0.2.1/24", "2001:db8::1/64"}) {
-        const address_entry address{.device = "demo0", .address = parse_prefix(text).value(), .protocol = weft_protocol};
+        const address_entry address{
+            .device = "demo0", .address = parse_prefix(text).value(), .protocol = weft_protocol};
         session.run_one({netlink::verb::add, address}).value();
     }
     for (const address_entry& a : session.addresses().value())

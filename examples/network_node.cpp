@@ -3,13 +3,12 @@
 // A network node has the routers, the way outside and the tunnels to the compute nodes.
 // Usage: network_node NAMESPACE RUNDIR [--keep], with the node's NICs in place. Without --keep all is removed again.
 // Includes weft headers only; a failed step is undone and told.
-#include "fabric.hpp"
-
+#include <cstdio>
+#include <cstring>
 #include <weft/apply/apply.hpp>
 #include <weft/roles/roles.hpp>
 
-#include <cstdio>
-#include <cstring>
+#include "fabric.hpp"
 
 int main(int argc, char** argv) try {
     if (argc < 3) return std::fprintf(stderr, "usage: network_node NAMESPACE RUNDIR [--keep]\n"), 2;
@@ -17,7 +16,8 @@ int main(int argc, char** argv) try {
     const apply::place place{.netns = argv[1], .ovs_rundir = argv[2]};
     const std::string node = "network";
 
-    // What the fabric leaves open gets the first free value; a deployment keeps the returned lock beside its fabric file.
+    // What the fabric leaves open gets the first free value; a deployment keeps the returned lock beside its fabric
+    // file.
     const fabric complete = roles::allocate(example_fabric(), {}).value().fabric;
     const host_state wanted = roles::compile(complete, node, apply::facts(place, complete, node).value()).value();
 

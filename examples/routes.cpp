@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adds a route and a blackhole to a namespace in one batch, lists the routes that are weft's, and removes them.
-// Usage: routes NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers only.
-#include <weft/netlink/session.hpp>
-
+// Usage: routes NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers
+// only.
 #include <cstdio>
+#include <weft/netlink/session.hpp>
 
 int main(int argc, char** argv) try {
     if (argc != 2) return std::fprintf(stderr, "usage: routes NAMESPACE\n"), 2;
@@ -17,7 +17,9 @@ int main(int argc, char** argv) try {
     const route blackhole{.destination = parse_prefix("203.0.113.0/24").value(), .type = 6};
 
     // Four requests, one batch; each has an answer of its own.
-    const netlink::change batch[] = {{netlink::verb::add, device}, {netlink::verb::add, address}, {netlink::verb::add, via},
+    const netlink::change batch[] = {{netlink::verb::add, device},
+                                     {netlink::verb::add, address},
+                                     {netlink::verb::add, via},
                                      {netlink::verb::add, blackhole}};
     for (const auto& answer : session.run(batch)) answer.value();
 

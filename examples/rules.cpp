@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sends what comes from a prefix to a routing table of its own, by a policy rule, and lists the rules that are weft's.
-// Usage: rules NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers only.
-#include <weft/netlink/session.hpp>
-
+// Usage: rules NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers
+// only.
 #include <cstdio>
+#include <weft/netlink/session.hpp>
 
 int main(int argc, char** argv) try {
     if (argc != 2) return std::fprintf(stderr, "usage: rules NAMESPACE\n"), 2;

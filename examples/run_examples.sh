@@ -67,7 +67,7 @@ try() {  # name, arguments
     ran=$((ran + 1))
 }
 
-for name in add_link addresses routes rules neighbours namespaces sysctl nft_table; do
+for name in add_link addresses routes rules neighbours namespaces sysctl nft_table monitor; do
     enter "$name" || { echo "FAILED: no namespace for $name"; exit 1; }
     try "$name" "$ns"
     leave

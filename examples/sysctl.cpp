@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads and writes a sysctl of a namespace, without this program ever leaving its own.
-// Usage: sysctl NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers only.
-#include <weft/netlink/namespaces.hpp>
-
+// Usage: sysctl NAMESPACE. Touches that namespace only; prints the kernel's own words on failure. Includes weft headers
+// only.
 #include <cstdio>
+#include <weft/netlink/namespaces.hpp>
 
 int main(int argc, char** argv) try {
     if (argc != 2) return std::fprintf(stderr, "usage: sysctl NAMESPACE\n"), 2;

@@ -3,15 +3,15 @@
 // Fails by weft::exception after the diagnostics have been printed. May include: weft headers and Boost.JSON.
 #include "common.hpp"
 
-#include "weft/model/fabric_file.hpp"
-#include "weft/model/json.hpp"
+#include <unistd.h>
 
 #include <boost/json.hpp>
-
 #include <cstdio>
 #include <fstream>
 #include <optional>
-#include <unistd.h>
+
+#include "weft/model/fabric_file.hpp"
+#include "weft/model/json.hpp"
 
 namespace weft::cli {
 
@@ -58,8 +58,14 @@ std::vector<diagnostic> diagnostics_of(const options& o, fabric* loaded) {
 std::string diagnostics_json(const std::vector<diagnostic>& all) {
     boost::json::array rows;
     for (const diagnostic& d : all)
-        rows.push_back({{"severity", d.severity == severity::error ? "error" : "warning"}, {"file", d.file}, {"line", d.place.line},
-                        {"column", d.place.column}, {"path", d.path}, {"value", d.value}, {"problem", d.problem}, {"allowed", d.allowed}});
+        rows.push_back({{"severity", d.severity == severity::error ? "error" : "warning"},
+                        {"file", d.file},
+                        {"line", d.place.line},
+                        {"column", d.place.column},
+                        {"path", d.path},
+                        {"value", d.value},
+                        {"problem", d.problem},
+                        {"allowed", d.allowed}});
     return boost::json::serialize(rows);
 }
 
@@ -70,7 +76,8 @@ fabric load(const options& o) {
         std::fprintf(stderr, "%s\n", d.to_string().c_str());
         errors += d.severity == severity::error;
     }
-    if (errors) fail(errc::invalid_input, "read fabric", o.file, std::to_string(errors) + (errors == 1 ? " error" : " errors"));
+    if (errors)
+        fail(errc::invalid_input, "read fabric", o.file, std::to_string(errors) + (errors == 1 ? " error" : " errors"));
     if (f.file.empty()) f.file = o.file;
     return f;
 }
@@ -97,12 +104,14 @@ fabric load_complete(const options& o, open_values strictness) {
     // A lab's values cover all of the fabric, those that the file gives included; a lock has the open ones only.
     bool fresh = from_lab || filled.lock == remembered;
     if (from_lab)
-        for (const auto& [key, value] : filled.lock) fresh = fresh && remembered.contains(key) && remembered.at(key) == value;
+        for (const auto& [key, value] : filled.lock)
+            fresh = fresh && remembered.contains(key) && remembered.at(key) == value;
     if (strictness == open_values::refuse && !complete && !fresh)
         fail(errc::invalid_input, "use fabric", o.file,
-             from_lab           ? "the file asks for values that this lab was not built with; take the lab down and up again"
-             : exists(path)     ? "the lock " + path + " is older than the file; run: weft allocate " + o.file
-                                : "the file leaves values open and there is no lock " + path + "; run: weft allocate " + o.file);
+             from_lab ? "the file asks for values that this lab was not built with; take the lab down and up again"
+             : exists(path)
+                 ? "the lock " + path + " is older than the file; run: weft allocate " + o.file
+                 : "the file leaves values open and there is no lock " + path + "; run: weft allocate " + o.file);
     return std::move(filled.fabric);
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What several verbs share: reading a fabric file with its diagnostics, filling it from the lock, printing.
-// Faults of a file are printed one per line on standard error, then weft::exception is thrown. May include: weft headers.
+// Faults of a file are printed one per line on standard error, then weft::exception is thrown. May include: weft
+// headers.
 #pragma once
-
-#include "verbs.hpp"
-
-#include "weft/roles/roles.hpp"
 
 #include <optional>
 #include <string>
+
+#include "verbs.hpp"
+#include "weft/roles/roles.hpp"
 
 namespace weft::cli {
 
@@ -20,8 +20,8 @@ enum class open_values {
 
 // Parses and validates; prints every diagnostic. Errors: invalid_input if one of them is an error.
 fabric load(const options&);
-// load, then allocate against --lock or the lock beside FILE; with `refuse` the lock must be fresh. Inside a node of a lab of this
-// fabric, where there is no lock, the values that the lab was built with.
+// load, then allocate against --lock or the lock beside FILE; with `refuse` the lock must be fresh. Inside a node of a
+// lab of this fabric, where there is no lock, the values that the lab was built with.
 fabric load_complete(const options&, open_values);
 
 // On a node of a lab, the complete fabric that the lab was brought up with.
@@ -34,7 +34,9 @@ std::string diagnostics_json(const std::vector<diagnostic>&);
 void print(const std::string& text);  // and a newline if it lacks one
 
 // ANSI codes where standard output is a terminal, nothing elsewhere.
-struct colours { const char *good, *bad, *dim, *bold, *off; };
+struct colours {
+    const char *good, *bad, *dim, *bold, *off;
+};
 const colours& colour();
 
 // Indented text of a state for people.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs that look at a fabric file only: check, allocate, compile. They need no privilege and touch nothing but the lock
-// file. May include: weft headers and Boost.JSON; fails by weft::exception.
-#include "common.hpp"
+// The verbs that look at a fabric file only: check, allocate, compile. They need no privilege and touch nothing but the
+// lock file. May include: weft headers and Boost.JSON; fails by weft::exception.
+#include <boost/json.hpp>
+#include <cstdio>
 
+#include "common.hpp"
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"
-
-#include <boost/json.hpp>
-
-#include <cstdio>
 
 namespace weft::cli {
 
@@ -23,8 +21,8 @@ int check(const options& o) {
     const fabric f = load(o);
     std::size_t networks = 0, ports = 0;
     for (const auto& [name, t] : f.tenants) networks += t.networks.size(), ports += t.ports.size();
-    std::printf("%s: fabric %s is valid: %zu nodes, %zu tenants, %zu tenant networks, %zu ports%s\n", o.file.c_str(), f.name.c_str(),
-                f.nodes.size(), f.tenants.size(), networks, ports,
+    std::printf("%s: fabric %s is valid: %zu nodes, %zu tenants, %zu tenant networks, %zu ports%s\n", o.file.c_str(),
+                f.name.c_str(), f.nodes.size(), f.tenants.size(), networks, ports,
                 roles::is_complete(f) ? "" : "; it leaves values open for weft allocate");
     return 0;
 }
@@ -43,8 +41,10 @@ int allocate(const options& o) {
         return 0;
     }
     for (const auto& [key, value] : filled.lock)
-        if (!remembered.contains(key)) std::printf("+ %s = %s\n", key.c_str(), value.c_str());
-        else if (remembered.at(key) != value) std::printf("~ %s = %s (was %s)\n", key.c_str(), value.c_str(), remembered.at(key).c_str());
+        if (!remembered.contains(key))
+            std::printf("+ %s = %s\n", key.c_str(), value.c_str());
+        else if (remembered.at(key) != value)
+            std::printf("~ %s = %s (was %s)\n", key.c_str(), value.c_str(), remembered.at(key).c_str());
     for (const auto& [key, value] : remembered)
         if (!filled.lock.contains(key)) std::printf("- %s = %s\n", key.c_str(), value.c_str());
     std::printf("%s: %zu values%s\n", path.c_str(), filled.lock.size(), filled.lock == remembered ? ", unchanged" : "");

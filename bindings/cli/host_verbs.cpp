@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that look at a host or change it: show, plan, apply, remove. Only apply and remove write. They fail by
 // weft::exception with the driver's own words, missing privileges included. May include: weft headers and Boost.JSON.
-#include "common.hpp"
-
-#include "weft/model/json.hpp"
-
 #include <boost/json.hpp>
-
 #include <cstdio>
 #include <set>
+
+#include "common.hpp"
+#include "weft/model/json.hpp"
 
 namespace weft::cli {
 
@@ -32,16 +30,21 @@ void tell_pending(const std::vector<std::string>& pending) {
 
 int print_report(const options& o, const apply::report& done, const char* nothing) {
     if (o.json) {
-        print(boost::json::serialize(boost::json::object{
-            {"steps", done.steps}, {"netlink_writes", done.netlink_writes}, {"ovsdb_writes", done.ovsdb_writes},
-            {"flow_writes", done.flow_writes}, {"pending", boost::json::array(done.pending.begin(), done.pending.end())}}));
+        print(boost::json::serialize(
+            boost::json::object{{"steps", done.steps},
+                                {"netlink_writes", done.netlink_writes},
+                                {"ovsdb_writes", done.ovsdb_writes},
+                                {"flow_writes", done.flow_writes},
+                                {"pending", boost::json::array(done.pending.begin(), done.pending.end())}}));
         return 0;
     }
     tell_pending(done.pending);
-    if (!done.steps) std::printf("%s\n", nothing);
+    if (!done.steps)
+        std::printf("%s\n", nothing);
     else
-        std::printf("%zu steps done: %llu netlink requests, %llu OVSDB transactions, %llu flow changes\n", done.steps,
-                    static_cast<unsigned long long>(done.netlink_writes), static_cast<unsigned long long>(done.ovsdb_writes),
+        std::printf("%zu step%s done: %llu netlink requests, %llu OVSDB transactions, %llu flow changes\n", done.steps,
+                    done.steps == 1 ? "" : "s", static_cast<unsigned long long>(done.netlink_writes),
+                    static_cast<unsigned long long>(done.ovsdb_writes),
                     static_cast<unsigned long long>(done.flow_writes));
     return 0;
 }
@@ -57,7 +60,8 @@ std::set<std::string> marked_fabrics(const host_state& seen) {
     for (const namespace_state& ns : seen.namespaces)
         for (const link& l : ns.links) note_alias(l.alias, found);
     for (const ovs::bridge_row& bridge : seen.bridges)
-        if (const auto mark = bridge.external_ids.find(ovs::mark_fabric); mark != bridge.external_ids.end()) found.insert(mark->second);
+        if (const auto mark = bridge.external_ids.find(ovs::mark_fabric); mark != bridge.external_ids.end())
+            found.insert(mark->second);
     return found;
 }
 
@@ -88,7 +92,8 @@ std::string fabric_here(const options& o) {
     }
     if (!bears_nameless_mark(seen)) return "";
     if (const auto lab = fabric_of_this_lab()) return lab->name;
-    fail(errc::invalid_input, "remove", o.node, "weft is on this host, but nothing here names its fabric; give --fabric");
+    fail(errc::invalid_input, "remove", o.node,
+         "weft is on this host, but nothing here names its fabric; give --fabric");
 }
 
 }  // namespace
@@ -120,16 +125,15 @@ int plan(const options& o) {
         if (!s.bounces.empty()) std::printf("    bounces: %s\n", s.bounces.c_str());
     }
     tell_pending(steps.pending);
-    if (steps.empty()) std::printf("%s: nothing to do\n", o.node.c_str());
+    if (steps.empty())
+        std::printf("%s: nothing to do\n", o.node.c_str());
     else
-        std::printf("%s: %zu steps: %zu to create, %zu to change, %zu to remove\n", o.node.c_str(), steps.steps.size(), created, changed,
-                    removed);
+        std::printf("%s: %zu step%s: %zu to create, %zu to change, %zu to remove\n", o.node.c_str(), steps.steps.size(),
+                    steps.steps.size() == 1 ? "" : "s", created, changed, removed);
     return steps.empty() ? 0 : 2;
 }
 
-int apply(const options& o) {
-    return print_report(o, apply::apply(o.place, wanted_state(o)).value(), "nothing to do");
-}
+int apply(const options& o) { return print_report(o, apply::apply(o.place, wanted_state(o)).value(), "nothing to do"); }
 
 int remove(const options& o) {
     const std::string name = o.fabric.empty() ? fabric_here(o) : o.fabric;

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs of the lab: up, down, list, status, exec, test. This is where the lab and the roles meet: the lab asks for a
-// node's wanted state through roles::compile. Fails by weft::exception. May include: weft headers and Boost.JSON.
+// The verbs of the lab: up, down, list, status, exec, test. This is where the lab and the roles meet: the lab asks for
+// a node's wanted state through roles::compile. Fails by weft::exception. May include: weft headers and Boost.JSON.
+#include <boost/json.hpp>
+#include <cstdio>
+
 #include "common.hpp"
 #include "matrix.hpp"
-
 #include "weft/lab/lab.hpp"
 #include "weft/model/fabric_file.hpp"
-
-#include <boost/json.hpp>
-
-#include <cstdio>
 
 namespace weft::cli {
 
@@ -37,7 +35,9 @@ bool has_member(const lab::lab_info& l, const std::string& name) {
     return false;
 }
 
-struct target { std::string lab, member; };
+struct target {
+    std::string lab, member;
+};
 
 // "NODE", "tenant/port", "LAB/NODE" or "LAB/tenant/port": the first part is a lab if the rest is a member of it.
 target pick_member(const std::string& text) {
@@ -51,7 +51,9 @@ target pick_member(const std::string& text) {
         if (has_member(l, text)) found.push_back({l.name, text});
     }
     if (found.size() == 1) return found.front();
-    if (found.size() > 1) fail(errc::invalid_input, "find member", text, "several labs have it, write LAB/" + text + ": " + names_of(labs));
+    if (found.size() > 1)
+        fail(errc::invalid_input, "find member", text,
+             "several labs have it, write LAB/" + text + ": " + names_of(labs));
     std::string members;
     for (const lab::lab_info& l : labs)
         for (const lab::member& m : l.members)
@@ -97,7 +99,8 @@ int lab_list(const options& o) {
     for (const lab::lab_info& l : labs) {
         std::size_t alive = 0;
         for (const lab::member& m : l.members) alive += m.alive;
-        std::printf("%s  %zu of %zu members alive  %s\n", l.name.c_str(), alive, l.members.size(), l.fabric_file.c_str());
+        std::printf("%s  %zu of %zu members alive  %s\n", l.name.c_str(), alive, l.members.size(),
+                    l.fabric_file.c_str());
     }
     return 0;
 }
@@ -113,7 +116,8 @@ int lab_status(const options& o) {
     for (const lab::member& m : l.members) width = std::max(width, m.name.size());
     for (const lab::member& m : l.members)
         std::printf("  %-*s  %-6s  %s%s%s  pid %d  netns %s\n", static_cast<int>(width), m.name.c_str(), m.kind.c_str(),
-                    m.alive ? colour().good : colour().bad, m.alive ? "alive" : "dead ", colour().off, m.pid, m.netns.c_str());
+                    m.alive ? colour().good : colour().bad, m.alive ? "alive" : "dead ", colour().off, m.pid,
+                    m.netns.c_str());
     return 0;
 }
 

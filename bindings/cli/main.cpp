@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program `weft`: reads the command line against the table of verbs and runs one of them. Every failure ends here and
-// becomes one line `weft: <message>` on standard error and status 1. May include: weft headers and CLI11.
-#include "verbs.hpp"
-
+// The program `weft`: reads the command line against the table of verbs and runs one of them. Every failure ends here
+// and becomes one line `weft: <message>` on standard error and status 1. May include: weft headers and CLI11.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 #include <cstring>
+
+#include "verbs.hpp"
 
 namespace {
 
@@ -14,19 +13,22 @@ using namespace weft::cli;
 
 constexpr verb verbs[] = {
     {"", "check", "parse and validate a fabric file, cross-node checks included", takes_file | takes_json, check},
-    {"", "allocate", "fill what the file leaves open and write the lock beside it", takes_file | takes_lock | takes_json, allocate},
+    {"", "allocate", "fill what the file leaves open and write the lock beside it",
+     takes_file | takes_lock | takes_json, allocate},
     {"", "compile", "print the wanted state of one node", takes_file | takes_node | takes_lock | takes_json, compile},
     {"", "show", "print the live state of this host; with FILE and --node also all that the file names",
      takes_optional_file | takes_node | takes_place | takes_lock | takes_json, show},
     {"", "plan", "print the steps from the live to the wanted state; status 0 nothing to do, 2 changes, 1 error",
      takes_file | takes_node | takes_place | takes_lock | takes_json, plan},
-    {"", "apply", "plan, execute, and undo on failure", takes_file | takes_node | takes_place | takes_lock | takes_json, apply},
+    {"", "apply", "plan, execute, and undo on failure", takes_file | takes_node | takes_place | takes_lock | takes_json,
+     apply},
     {"", "remove", "take weft off this host", takes_node | takes_fabric | takes_place | takes_json, remove},
     {"lab", "up", "bring a whole fabric up on this machine", takes_file | takes_name | takes_lock, lab_up},
     {"lab", "down", "take a lab down, also one half made", takes_lab, lab_down},
     {"lab", "list", "the labs that stand on this machine", takes_json, lab_list},
     {"lab", "status", "the members of a lab", takes_lab | takes_json, lab_status},
-    {"lab", "exec", "become a command on a member: exec [LAB/]NODE [-- CMD...]; without CMD a shell", takes_member, lab_exec},
+    {"lab", "exec", "become a command on a member: exec [LAB/]NODE [-- CMD...]; without CMD a shell", takes_member,
+     lab_exec},
     {"lab", "test", "send the packets of every expectation and print the matrix; status 0 if all is as expected",
      takes_file | takes_name | takes_lock | takes_json, lab_test},
 };
@@ -38,10 +40,12 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
         auto* node = sub.add_option("--node", o.node, "the node of the fabric that this host is");
         if (!(v.takes & takes_optional_file)) node->required();
     }
-    if (v.takes & takes_fabric) sub.add_option("--fabric", o.fabric, "the fabric's name; found by its marks where they say it");
+    if (v.takes & takes_fabric)
+        sub.add_option("--fabric", o.fabric, "the fabric's name; found by its marks where they say it");
     if (v.takes & takes_name) sub.add_option("--name", o.name, "the lab's name (default: the fabric's)");
     if (v.takes & takes_lab) sub.add_option("NAME", o.name, "the lab; not needed where only one stands");
-    if (v.takes & takes_member) sub.add_option("MEMBER", o.member, "[LAB/]NODE, a VM (tenant/port or port) or an outside host")->required();
+    if (v.takes & takes_member)
+        sub.add_option("MEMBER", o.member, "[LAB/]NODE, a VM (tenant/port or port) or an outside host")->required();
     if (v.takes & takes_lock) sub.add_option("--lock", o.lock, "another lock file than the one beside FILE");
     if (v.takes & takes_place) {
         sub.add_option("--netns", o.place.netns, "a named network namespace instead of the host's own");
@@ -58,7 +62,8 @@ int fail(const std::string& message) {
 
 int run(int argc, char** argv) {
     options o;
-    // What stands behind the first "--" of `lab exec` belongs to the command, another "--" included; CLI11 never sees it.
+    // What stands behind the first "--" of `lab exec` belongs to the command, another "--" included; CLI11 never sees
+    // it.
     if (argc > 2 && !std::strcmp(argv[1], "lab") && !std::strcmp(argv[2], "exec"))
         for (int i = 3; i < argc; ++i)
             if (!std::strcmp(argv[i], "--")) {

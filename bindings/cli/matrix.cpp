@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prints the cells of `weft lab test`: a mark per cell, ✓ for reachable and – for blocked where that was expected, ✗ for any
-// surprise. Colour comes from colour(), so only on a terminal. Pure otherwise. May include: weft headers, Boost.JSON and fmt.
+// Prints the cells of `weft lab test`: a mark per cell, ✓ for reachable and – for blocked where that was expected, ✗
+// for any surprise. Colour comes from colour(), so only on a terminal. Pure otherwise. May include: weft headers,
+// Boost.JSON and fmt.
 #include "matrix.hpp"
 
-#include "common.hpp"
-
-#include <boost/json.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <map>
+
+#include "common.hpp"
 
 namespace weft::cli {
 
@@ -30,7 +31,8 @@ std::string mark(const lab::cell& c) {
 
 // One table of cells that share `via`.
 // `order` has every name of the matrix, so that rows and columns of all tables go alike.
-std::string table(const std::string& via, const std::vector<const lab::cell*>& cells, const std::vector<std::string>& order) {
+std::string table(const std::string& via, const std::vector<const lab::cell*>& cells,
+                  const std::vector<std::string>& order) {
     std::vector<std::string> rows, columns;
     std::map<std::pair<std::string, std::string>, std::pair<std::string, std::size_t>> marks;  // text and its width
     for (const std::string& name : order)
@@ -45,14 +47,16 @@ std::string table(const std::string& via, const std::vector<const lab::cell*>& c
     }
     std::size_t first = 0;
     for (const std::string& row : rows) first = std::max(first, row.size());
-    std::string out = fmt::format("{}{}{}\n  {:{}}", colour().bold, via.empty() ? "any way" : "via " + via, colour().off, "", first);
+    std::string out =
+        fmt::format("{}{}{}\n  {:{}}", colour().bold, via.empty() ? "any way" : "via " + via, colour().off, "", first);
     for (const std::string& column : columns) out += "  " + column;
     out += '\n';
     for (const std::string& row : rows) {
         std::string line = fmt::format("  {:{}}", row, first);
         for (const std::string& column : columns) {
             const auto cell = marks.find({row, column});
-            const std::size_t width = std::max<std::size_t>(column.size(), 1), used = cell == marks.end() ? 0 : cell->second.second;
+            const std::size_t width = std::max<std::size_t>(column.size(), 1),
+                              used = cell == marks.end() ? 0 : cell->second.second;
             line += "  ";
             if (used) line += cell->second.first;
             if (used < width) line.append(width - used, ' ');
@@ -83,19 +87,26 @@ std::string matrix_text(const std::vector<lab::cell>& cells) {
         reachable += c.expected;
         if (c.ok()) continue;
         out += fmt::format("{}✗{} {} → {}{}: expected {}, observed {}{}\n", colour().bad, colour().off, c.from, c.to,
-                           c.via.empty() ? "" : " via " + c.via, word(c.expected), word(c.observed), c.detail.empty() ? "" : ": " + c.detail);
+                           c.via.empty() ? "" : " via " + c.via, word(c.expected), word(c.observed),
+                           c.detail.empty() ? "" : ": " + c.detail);
         ++failed;
     }
-    out += fmt::format("{}{} of {} cells as expected{} ({} reachable, {} blocked expected)\n", failed ? colour().bad : colour().good,
-                       cells.size() - failed, cells.size(), colour().off, reachable, cells.size() - reachable);
+    out += fmt::format("{}{} of {} cells as expected{} ({} reachable, {} blocked expected)\n",
+                       failed ? colour().bad : colour().good, cells.size() - failed, cells.size(), colour().off,
+                       reachable, cells.size() - reachable);
     return out;
 }
 
 std::string matrix_json(const std::vector<lab::cell>& cells) {
     boost::json::array rows;
     for (const lab::cell& c : cells)
-        rows.push_back({{"from", c.from}, {"to", c.to}, {"via", c.via}, {"expected", word(c.expected)}, {"observed", word(c.observed)},
-                        {"ok", c.ok()}, {"detail", c.detail}});
+        rows.push_back({{"from", c.from},
+                        {"to", c.to},
+                        {"via", c.via},
+                        {"expected", word(c.expected)},
+                        {"observed", word(c.observed)},
+                        {"ok", c.ok()},
+                        {"detail", c.detail}});
     return boost::json::serialize(rows);
 }
 

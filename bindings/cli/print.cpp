@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host_state as indented text for people; `--json` is the exact form. Pure. May include: weft headers and fmt.
-#include "common.hpp"
-
 #include <fmt/format.h>
+
+#include "common.hpp"
 
 namespace weft::cli {
 
@@ -21,18 +21,25 @@ std::string hops(const route& r) {
 std::string tunnel(const ovs::interface_row& i) {
     std::string out;
     for (const char* key : {"peer", "local_ip", "remote_ip", "key"})
-        if (const auto option = i.options.find(key); option != i.options.end()) out += fmt::format(" {} {}", key, option->second);
+        if (const auto option = i.options.find(key); option != i.options.end())
+            out += fmt::format(" {} {}", key, option->second);
     return out;
 }
 
 const char* family_name(nft::family f) {
     switch (f) {
-    case nft::family::inet: return "inet";
-    case nft::family::ipv4: return "ip";
-    case nft::family::arp: return "arp";
-    case nft::family::netdev: return "netdev";
-    case nft::family::bridge: return "bridge";
-    case nft::family::ipv6: return "ip6";
+        case nft::family::inet:
+            return "inet";
+        case nft::family::ipv4:
+            return "ip";
+        case nft::family::arp:
+            return "arp";
+        case nft::family::netdev:
+            return "netdev";
+        case nft::family::bridge:
+            return "bridge";
+        case nft::family::ipv6:
+            return "ip6";
     }
     return "unknown";
 }
@@ -40,29 +47,35 @@ const char* family_name(nft::family f) {
 void describe_namespace(std::string& out, const namespace_state& ns) {
     out += ns.name.empty() ? "host\n" : "namespace " + ns.name + '\n';
     for (const link& l : ns.links) {
-        out += fmt::format("  link {} {}{}{}{}{}", l.name, kind_name(l.options).empty() ? "device" : kind_name(l.options), l.up ? " up" : " down",
-                           l.mtu ? fmt::format(" mtu {}", *l.mtu) : "", l.master.empty() ? "" : " master " + l.master,
-                           l.mac ? " mac " + l.mac->to_string() : "");
+        out +=
+            fmt::format("  link {} {}{}{}{}{}", l.name, kind_name(l.options).empty() ? "device" : kind_name(l.options),
+                        l.up ? " up" : " down", l.mtu ? fmt::format(" mtu {}", *l.mtu) : "",
+                        l.master.empty() ? "" : " master " + l.master, l.mac ? " mac " + l.mac->to_string() : "");
         if (const auto* veth = std::get_if<veth_options>(&l.options); veth && !veth->peer.empty())
-            out += fmt::format(" peer {}{}", veth->peer, veth->peer_namespace.empty() ? "" : " in " + veth->peer_namespace);
+            out += fmt::format(" peer {}{}", veth->peer,
+                               veth->peer_namespace.empty() ? "" : " in " + veth->peer_namespace);
         out += l.alias.empty() ? "\n" : fmt::format("  ({})\n", l.alias);
     }
-    for (const address_entry& a : ns.addresses) out += fmt::format("  address {} dev {}\n", a.address.to_string(), a.device);
+    for (const address_entry& a : ns.addresses)
+        out += fmt::format("  address {} dev {}\n", a.address.to_string(), a.device);
     for (const nexthop_object& n : ns.nexthops)
         out += fmt::format("  nexthop {}{}\n", n.id, n.hop.gateway ? " via " + n.hop.gateway->to_string() : "");
     for (const route& r : ns.routes)
-        out += fmt::format("  route {}{}{}{}\n", r.destination.to_string(), hops(r), r.metric ? fmt::format(" metric {}", r.metric) : "",
+        out += fmt::format("  route {}{}{}{}\n", r.destination.to_string(), hops(r),
+                           r.metric ? fmt::format(" metric {}", r.metric) : "",
                            r.table == 254 ? "" : fmt::format(" table {}", r.table));
     for (const rule& r : ns.rules)
         out += fmt::format("  rule {}:{}{} table {}\n", r.priority, r.from ? " from " + r.from->to_string() : "",
                            r.to ? " to " + r.to->to_string() : "", r.table);
     for (const neighbour& n : ns.neighbours)
-        out += fmt::format("  neighbour {} dev {}{}\n", n.address.to_string(), n.device, n.mac ? " mac " + n.mac->to_string() : "");
+        out += fmt::format("  neighbour {} dev {}{}\n", n.address.to_string(), n.device,
+                           n.mac ? " mac " + n.mac->to_string() : "");
     for (const auto& [key, value] : ns.sysctls) out += fmt::format("  sysctl {} = {}\n", key, value);
     for (const nft::table& t : ns.tables) {
         std::size_t rules = 0;
         for (const nft::chain& c : t.chains) rules += c.rules.size();
-        out += fmt::format("  nft table {} {}: {} chains, {} rules\n", family_name(t.family), t.name, t.chains.size(), rules);
+        out += fmt::format("  nft table {} {}: {} chains, {} rules\n", family_name(t.family), t.name, t.chains.size(),
+                           rules);
         for (const nft::chain& c : t.chains)
             for (const nft::rule& r : c.rules)
                 if (!r.comment.empty()) out += fmt::format("    {}: {}\n", c.name, r.comment);
@@ -93,7 +106,8 @@ std::string describe(const host_state& state) {
     for (const auto& [bridge, flows] : state.flows) {
         out += fmt::format("flows of {}\n", bridge);
         for (const ovs::flow& f : flows)
-            out += fmt::format("  table={},priority={}{}{} actions={}\n", f.table, f.priority, f.match.empty() ? "" : ",", f.match, f.actions);
+            out += fmt::format("  table={},priority={}{}{} actions={}\n", f.table, f.priority,
+                               f.match.empty() ? "" : ",", f.match, f.actions);
     }
     for (const std::string& name : state.pending) out += fmt::format("pending {}\n", name);
     if (out.empty()) out = "nothing of weft's is here\n";

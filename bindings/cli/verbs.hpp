@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs of the program: what a command line holds once it is read, and one row per verb in a table that both dispatches
-// and prints the help. A verb returns the exit status; what fails throws weft::exception. May include: weft headers.
+// The verbs of the program: what a command line holds once it is read, and one row per verb in a table that both
+// dispatches and prints the help. A verb returns the exit status; what fails throws weft::exception. May include: weft
+// headers.
 #pragma once
-
-#include "weft/apply/apply.hpp"
 
 #include <string>
 #include <vector>
+
+#include "weft/apply/apply.hpp"
 
 namespace weft::cli {
 
 struct options {
     std::string file, node, name, fabric, member;
-    std::string lock;                  // --lock: another lock file than the one beside FILE
+    std::string lock;  // --lock: another lock file than the one beside FILE
     bool json = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
@@ -20,8 +21,16 @@ struct options {
 
 // Which arguments a verb takes.
 enum takes : unsigned {
-    takes_file = 1, takes_node = 2, takes_place = 4, takes_json = 8, takes_name = 16, takes_lab = 32, takes_member = 64,
-    takes_fabric = 128, takes_lock = 256, takes_optional_file = 512,
+    takes_file = 1,
+    takes_node = 2,
+    takes_place = 4,
+    takes_json = 8,
+    takes_name = 16,
+    takes_lab = 32,
+    takes_member = 64,
+    takes_fabric = 128,
+    takes_lock = 256,
+    takes_optional_file = 512,
 };
 
 struct verb {

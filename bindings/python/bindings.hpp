@@ -3,17 +3,18 @@
 // Failures leave as weft::exception, which module.cpp turns into weft.Error. May include: weft headers and pybind11.
 #pragma once
 
-#include "weft/apply/apply.hpp"
-#include "weft/roles/roles.hpp"
-
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+
+#include "weft/apply/apply.hpp"
+#include "weft/roles/roles.hpp"
 
 namespace weft::python {
 
 namespace py = pybind11;
 
-// A fabric with the faults that parsing found. What needs a sound fabric asks sound(), what needs a complete one complete().
+// A fabric with the faults that parsing found. What needs a sound fabric asks sound(), what needs a complete one
+// complete().
 struct fabric_object {
     weft::fabric value;
     std::vector<diagnostic> faults;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// weft.Fabric: read, check, allocate, compile; and plan and apply on a host. Values cross as dicts with the same fields as the
-// program's JSON. Fails by weft::exception. May include: weft headers and pybind11.
+// weft.Fabric: read, check, allocate, compile; and plan and apply on a host. Values cross as dicts with the same fields
+// as the program's JSON. Fails by weft::exception. May include: weft headers and pybind11.
 #include "bindings.hpp"
-
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"
 
@@ -11,7 +10,8 @@ namespace weft::python {
 namespace {
 
 [[noreturn]] void refuse(const fabric_object& f, std::string detail) {
-    throw exception(error{errc::invalid_input, "use fabric", f.path.empty() ? f.value.name : f.path, std::move(detail)});
+    throw exception(
+        error{errc::invalid_input, "use fabric", f.path.empty() ? f.value.name : f.path, std::move(detail)});
 }
 
 fabric_object read(parsed_fabric parsed, std::string path) {
@@ -64,12 +64,14 @@ py::object compile(const fabric_object& f, const std::string& node) {
     return from_json(to_json(roles::compile(f.complete(), node, host_facts{}).value()));
 }
 
-py::object make_plan(const fabric_object& f, const std::string& node, const std::string& netns, const std::string& rundir) {
+py::object make_plan(const fabric_object& f, const std::string& node, const std::string& netns,
+                     const std::string& rundir) {
     const apply::place place{netns, rundir};
     return from_json(to_json(unlocked([&] { return apply::make_plan(place, wanted(f, node, place)); })));
 }
 
-py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns, const std::string& rundir) {
+py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns,
+                  const std::string& rundir) {
     const apply::place place{netns, rundir};
     return to_dict(unlocked([&] { return apply::apply(place, wanted(f, node, place)); }));
 }
@@ -116,15 +118,21 @@ roles::allocation fabric_object::allocation(const std::optional<roles::lock>& re
 }
 
 void bind_fabric(py::module_& m) {
-    py::class_<fabric_object>(m, "Fabric", "A fabric as a file says it. Faults do not raise on reading; check() lists them.")
-        .def_static("from_file", [](const std::string& path) { return read(load_fabric(path), path); }, py::arg("path"))
-        .def_static("from_text", [](const std::string& text) { return read(parse_fabric(text, "<text>"), ""); }, py::arg("text"))
+    py::class_<fabric_object>(m, "Fabric",
+                              "A fabric as a file says it. Faults do not raise on reading; check() lists them.")
+        .def_static(
+            "from_file", [](const std::string& path) { return read(load_fabric(path), path); }, py::arg("path"))
+        .def_static(
+            "from_text", [](const std::string& text) { return read(parse_fabric(text, "<text>"), ""); },
+            py::arg("text"))
         .def_property_readonly("name", [](const fabric_object& f) { return f.value.name; })
         .def_property_readonly("nodes", &node_names, "The nodes' names.")
-        .def_property_readonly("complete", [](const fabric_object& f) { return roles::is_complete(f.value); }, "Whether nothing is open.")
+        .def_property_readonly(
+            "complete", [](const fabric_object& f) { return roles::is_complete(f.value); }, "Whether nothing is open.")
         .def("check", &check_dicts, "All faults and warnings, as dicts; an empty list for a sound fabric.")
         .def("allocate", &allocate, py::arg("lock") = py::none(), py::arg("save") = false,
-             "Fills what the file leaves open and returns the lock's values. The lock beside the file is read unless one is given.")
+             "Fills what the file leaves open and returns the lock's values. The lock beside the file is read unless "
+             "one is given.")
         .def("compile", &compile, py::arg("node"), "The wanted host_state of a node.")
         .def("plan", &make_plan, py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
              "The steps from the live to the wanted state.")

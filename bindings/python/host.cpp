@@ -2,7 +2,6 @@
 // Functions of the module that need no fabric: show and remove on a host, and the schema of the fabric file.
 // Fails by weft::exception. May include: weft headers and pybind11.
 #include "bindings.hpp"
-
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"
 
@@ -19,13 +18,22 @@ py::dict to_dict(const apply::report& done) {
 }
 
 void bind_host(py::module_& m) {
-    m.def("show", [](const std::string& netns, const std::string& rundir) {
-        return from_json(to_json(unlocked([&] { return apply::observe({netns, rundir}, host_state{}); })));
-    }, py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(), "The live state of all that bears weft's mark.");
-    m.def("remove", [](const std::string& fabric, const std::string& node, const std::string& netns, const std::string& rundir) {
-        return to_dict(unlocked([&] { return apply::remove({netns, rundir}, fabric, node); }));
-    }, py::arg("fabric"), py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(), "Takes weft off a host.");
-    m.def("schema", [] { return from_json(fabric_schema()); }, "JSON Schema of the fabric file.");
+    m.def(
+        "show",
+        [](const std::string& netns, const std::string& rundir) {
+            return from_json(to_json(unlocked([&] { return apply::observe({netns, rundir}, host_state{}); })));
+        },
+        py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
+        "The live state of all that bears weft's mark.");
+    m.def(
+        "remove",
+        [](const std::string& fabric, const std::string& node, const std::string& netns, const std::string& rundir) {
+            return to_dict(unlocked([&] { return apply::remove({netns, rundir}, fabric, node); }));
+        },
+        py::arg("fabric"), py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
+        "Takes weft off a host.");
+    m.def(
+        "schema", [] { return from_json(fabric_schema()); }, "JSON Schema of the fabric file.");
 }
 
 }  // namespace weft::python

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// weft.Lab: a fabric on one machine for the length of a `with` block. Commands run through `weft lab exec`, since a program
-// that may have threads must not fork by itself. Fails by weft::exception. May include: weft headers and pybind11.
-#include "bindings.hpp"
-
+// weft.Lab: a fabric on one machine for the length of a `with` block. Commands run through `weft lab exec`, since a
+// program that may have threads must not fork by itself. Fails by weft::exception. May include: weft headers and
+// pybind11.
 #include "weft/lab/lab.hpp"
 
 #include <cstdlib>
+
+#include "bindings.hpp"
 
 namespace weft::python {
 
@@ -19,7 +20,10 @@ struct lab_object {
 
 lab_object make_lab(const fabric_object& f, const std::string& name, const std::string& program) {
     const char* set = std::getenv("WEFT_PROGRAM");
-    return {f.allocation(std::nullopt).fabric, name.empty() ? f.value.name : name, !program.empty() ? program : set ? set : "weft"};
+    return {f.allocation(std::nullopt).fabric, name.empty() ? f.value.name : name,
+            !program.empty() ? program
+            : set            ? set
+                             : "weft"};
 }
 
 lab_object& up(lab_object& l) {
@@ -49,9 +53,11 @@ py::list test(const lab_object& l) {
     return rows;
 }
 
-py::object exec(const lab_object& l, const std::string& member, const std::vector<std::string>& argv, const py::kwargs& options) {
+py::object exec(const lab_object& l, const std::string& member, const std::vector<std::string>& argv,
+                const py::kwargs& options) {
     py::list command;
-    for (const std::string& word : {l.program, std::string("lab"), std::string("exec"), l.name + '/' + member, std::string("--")})
+    for (const std::string& word :
+         {l.program, std::string("lab"), std::string("exec"), l.name + '/' + member, std::string("--")})
         command.append(word);
     for (const std::string& word : argv) command.append(word);
     py::dict given;
@@ -90,11 +96,14 @@ void bind_lab(py::module_& m) {
         .def("status", &status, "The lab's members, as dicts.")
         .def("__enter__", &up, py::return_value_policy::reference_internal)
         .def("__exit__", [](const lab_object& l, const py::args&) { down(l); });
-    m.def("labs", [] {
-        std::vector<std::string> names;
-        for (const lab::lab_info& l : unlocked([] { return lab::list(); })) names.push_back(l.name);
-        return names;
-    }, "The names of the labs that stand on this machine.");
+    m.def(
+        "labs",
+        [] {
+            std::vector<std::string> names;
+            for (const lab::lab_info& l : unlocked([] { return lab::list(); })) names.push_back(l.name);
+            return names;
+        },
+        "The names of the labs that stand on this machine.");
 }
 
 }  // namespace weft::python

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Python module `weft`: its exception and its parts. Every failure of the library is a weft.Error with the attributes code,
-// operation, object and detail. May include: weft headers and pybind11.
+// The Python module `weft`: its exception and its parts. Every failure of the library is a weft.Error with the
+// attributes code, operation, object and detail. May include: weft headers and pybind11.
 #include "bindings.hpp"
 
 namespace {
@@ -27,7 +27,8 @@ void raise(const weft::exception& e) {
 PYBIND11_MODULE(weft, m) {
     m.doc() = "weft: one fabric file, every node's network.";
     m.attr("__version__") = WEFT_VERSION;
-    error_type = PyErr_NewExceptionWithDoc("weft.Error", "A failure of weft: code, operation, object, detail, errno.", nullptr, nullptr);
+    error_type = PyErr_NewExceptionWithDoc("weft.Error", "A failure of weft: code, operation, object, detail, errno.",
+                                           nullptr, nullptr);
     if (!error_type) throw py::error_already_set();
     m.attr("Error") = py::reinterpret_borrow<py::object>(error_type);
     py::register_exception_translator([](std::exception_ptr p) {
