@@ -53,20 +53,24 @@ BOOST_DESCRIBE_STRUCT(flow, (), (cookie, table, priority, idle_timeout, hard_tim
 }  // namespace ovs
 
 BOOST_DESCRIBE_STRUCT(address_range, (), (first, last))
-BOOST_DESCRIBE_STRUCT(underlay_network, (), (cidr, mtu, gateway, floating))
+BOOST_DESCRIBE_STRUCT(underlay_network, (), (cidr, mtu, gateway, floating, segment))
 BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, first_id, last_id))
 BOOST_DESCRIBE_STRUCT(nic, (), (network, address, match_mac, match_path, match_driver))
-BOOST_DESCRIBE_STRUCT(node, (), (roles, nics))
-BOOST_DESCRIBE_STRUCT(tenant_network, (), (cidr, dns, gateway, id, mtu))
-BOOST_DESCRIBE_STRUCT(router, (), (external, networks, address))
-BOOST_DESCRIBE_STRUCT(security_rule, (), (protocol, ports, remote))
+BOOST_DESCRIBE_STRUCT(node, (), (roles, nics, host, bridges))
+BOOST_DESCRIBE_STRUCT(static_route, (), (to, via))
+BOOST_DESCRIBE_STRUCT(tenant_network, (), (cidr, dns, gateway, id, mtu, dhcp, dhcp_address, routes))
+BOOST_DESCRIBE_STRUCT(metadata_endpoint, (), (address, port))
+BOOST_DESCRIBE_STRUCT(router, (), (external, networks, address, routes, snat, metadata))
+BOOST_DESCRIBE_STRUCT(security_rule, (), (protocol, ports, remote, type, code, family))
 BOOST_DESCRIBE_STRUCT(security_group, (), (ingress, egress))
-BOOST_DESCRIBE_STRUCT(tenant_port, (), (node, network, address, mac, floating_auto, floating, security_groups))
+BOOST_DESCRIBE_STRUCT(address_pair, (), (address, mac))
+BOOST_DESCRIBE_STRUCT(tenant_port, (), (node, network, address, mac, floating_auto, floating, security_groups, port_security,
+                                        allowed_addresses, attach, user))
 BOOST_DESCRIBE_STRUCT(tenant, (), (networks, routers, security_groups, ports))
 BOOST_DESCRIBE_STRUCT(expectation, (), (from, to, via, protocol, port, reachable, address, planted_gateway, why))
 BOOST_DESCRIBE_STRUCT(check, (), (kind, target, port, full_mtu))
 BOOST_DESCRIBE_STRUCT(lab_host, (), (network, address))
-BOOST_DESCRIBE_STRUCT(lab_options, (), (router_lan, internet, hosts))
+BOOST_DESCRIBE_STRUCT(lab_options, (), (router_lan, internet, hosts, static_addresses))
 BOOST_DESCRIBE_STRUCT(fabric, (), (name, networks, overlay, nodes, tenants, expectations, checks, lab, file))
 
 }  // namespace weft

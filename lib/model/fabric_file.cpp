@@ -50,6 +50,7 @@ private:
         n.mtu = static_cast<std::uint32_t>(in_.integer(get(m, "mtu"), "576-65535").value_or(n.mtu));
         n.gateway = in_.address(get(m, "gateway"));
         n.floating = in_.range(get(m, "floating"));
+        if (const auto segment = get(m, "segment")) n.segment = in_.name(segment);
         return n;
     }
 
@@ -73,6 +74,9 @@ private:
             if (const auto role = in_.choice(item, fields::role_names, ""); !role.empty()) n.roles.insert(role);
         for (const auto& [name, nic_place, value] : in_.objects(get(m, "nics"), true))
             n.nics[name] = build_nic(value, nic_place);
+        if (const auto host = get(m, "host")) n.host = in_.name(host);
+        for (const auto& [name, bridge_place, value] : in_.objects(get(m, "bridges"), true))
+            n.bridges[name] = names(value);
         return n;
     }
 
@@ -107,6 +111,9 @@ private:
         n.gateway = in_.address(get(m, "gateway"));
         if (const auto id = in_.integer(get(m, "id"), "1-4294967295")) n.id = static_cast<std::uint32_t>(*id);
         if (const auto mtu = in_.integer(get(m, "mtu"), "576-65535")) n.mtu = static_cast<std::uint32_t>(*mtu);
+        n.dhcp = in_.boolean(get(m, "dhcp"), n.dhcp);
+        n.dhcp_address = in_.address(get(m, "dhcp-address"));
+        n.routes = build_routes(get(m, "routes"));
         return n;
     }
 
@@ -116,14 +123,35 @@ private:
         r.external = in_.name(get(m, "external"));
         r.networks = names(get(m, "networks"));
         r.address = in_.address(get(m, "address"));
+        r.routes = build_routes(get(m, "routes"));
+        r.snat = in_.boolean(get(m, "snat"), r.snat);
+        if (const auto metadata = get(m, "metadata")) {
+            const auto e = in_.object(metadata, fields::metadata_endpoint);
+            metadata_endpoint endpoint;
+            endpoint.address = in_.address(get(e, "address")).value_or(ip_address{});
+            endpoint.port = static_cast<std::uint16_t>(in_.integer(get(e, "port"), "1-65535").value_or(0));
+            r.metadata = endpoint;
+        }
         return r;
+    }
+
+    std::vector<static_route> build_routes(const cursor& at) {
+        std::vector<static_route> routes;
+        for (const auto& item : in_.list(at)) {
+            const auto m = in_.object(item, fields::static_route);
+            static_route route{.place = item.value->place};
+            route.to = in_.prefix(get(m, "to")).value_or(ip_prefix{});
+            route.via = in_.address(get(m, "via")).value_or(ip_address{});
+            routes.push_back(route);
+        }
+        return routes;
     }
 
     security_group build_group(const cursor& at, source_place place) {
         const auto m = in_.object(at, fields::security_group);
         security_group g{.place = place};
         g.ingress = build_rules(get(m, "ingress"));
-        g.egress = build_rules(get(m, "egress"));
+        if (const auto egress = get(m, "egress")) g.egress = build_rules(egress);
         return g;
     }
 
@@ -135,6 +163,10 @@ private:
             if (const auto protocol = get(m, "protocol")) rule.protocol = in_.text(protocol);
             if (const auto ports = get(m, "ports")) rule.ports = in_.text(ports);
             if (const auto remote = get(m, "remote")) rule.remote = in_.text(remote);
+            rule.place = item.value->place;
+            if (const auto type = in_.integer(get(m, "type"), "0-255")) rule.type = static_cast<std::uint8_t>(*type);
+            if (const auto code = in_.integer(get(m, "code"), "0-255")) rule.code = static_cast<std::uint8_t>(*code);
+            rule.family = in_.choice(get(m, "family"), "ipv4|ipv6", "");
             rules.push_back(std::move(rule));
         }
         return rules;
@@ -152,6 +184,16 @@ private:
             if (!p.floating_auto) p.floating = in_.address(floating);
         }
         p.security_groups = names(get(m, "security-groups"));
+        p.port_security = in_.boolean(get(m, "port-security"), p.port_security);
+        for (const auto& item : in_.list(get(m, "allowed-addresses"))) {
+            const auto a = in_.object(item, fields::address_pair);
+            address_pair pair{.place = item.value->place};
+            pair.address = in_.prefix(get(a, "address")).value_or(ip_prefix{});
+            pair.mac = in_.mac(get(a, "mac"));
+            p.allowed_addresses.push_back(pair);
+        }
+        p.attach = in_.choice(get(m, "attach"), "plugged|tap", p.attach);
+        if (const auto user = get(m, "user")) p.user = in_.text(user);
         return p;
     }
 
@@ -205,6 +247,7 @@ private:
             host.address = in_.address(get(h, "address")).value_or(ip_address{});
             lab.hosts[name] = host;
         }
+        lab.static_addresses = in_.choice(get(m, "addresses"), "dhcp|static", "dhcp") == "static";
         return lab;
     }
 

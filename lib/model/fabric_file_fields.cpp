@@ -11,6 +11,7 @@ constexpr field underlay_fields[] = {
     {"mtu",      kind::integer, false, "576-65535", nullptr, "bytes of an IP packet; 1500 if absent"},
     {"gateway",  kind::address, false, {},         nullptr, "the router of the subnet, default route of nodes on it"},
     {"floating", kind::range,   false, {},         nullptr, "FIRST-LAST: pool of router and floating addresses"},
+    {"segment",  kind::name,    false, {},         nullptr, "networks that name the same one share a switch; its own if absent"},
 };
 constexpr field overlay_fields[] = {
     {"type", kind::choice, false, "gre|vxlan|geneve", nullptr, "encapsulation of tenant networks"},
@@ -26,6 +27,8 @@ constexpr field nic_fields[] = {
 constexpr field node_fields[] = {
     {"roles", kind::roles,   true, role_names, nullptr, "what this node is"},
     {"nics",  kind::objects, true, {},         &nic,    "by interface name"},
+    {"host",    kind::name,       false, {}, nullptr, "the hypervisor node that this one is a guest of"},
+    {"bridges", kind::name_lists, false, {}, nullptr, "a hypervisor's bridges: name to the NICs in it"},
 };
 constexpr field tenant_network_fields[] = {
     {"cidr",    kind::prefix,    true,  {},             nullptr, "the subnet, without host bits; tenants may overlap"},
@@ -33,20 +36,37 @@ constexpr field tenant_network_fields[] = {
     {"gateway", kind::address,   false, {},             nullptr, "the router's address; default the first host"},
     {"id",      kind::integer,   false, "1-4294967295", nullptr, "tunnel id; from overlay.ids if absent"},
     {"mtu",     kind::integer,   false, "576-65535",    nullptr, "what the overlay leaves if absent"},
+    {"dhcp",    kind::boolean,   false, {},             nullptr, "whether the VMs are served by DHCP and DNS; true if absent"},
+    {"dhcp-address", kind::address, false, {},          nullptr, "of the DHCP server; from the subnet if absent"},
+    {"routes",  kind::list,      false, {},             &static_route, "told to the VMs by DHCP"},
+};
+constexpr field static_route_fields[] = {
+    {"to",  kind::prefix,  true, {}, nullptr, "where it leads"},
+    {"via", kind::address, true, {}, nullptr, "the next hop"},
+};
+constexpr field metadata_endpoint_fields[] = {
+    {"address", kind::address, true, {},        nullptr, "of the metadata service, as the node reaches it"},
+    {"port",    kind::integer, true, "1-65535", nullptr, "TCP"},
 };
 constexpr field router_fields[] = {
     {"external", kind::name,    false, {}, nullptr, "the underlay network that it leads to"},
     {"networks", kind::names,   true,  {}, nullptr, "networks of the same tenant"},
     {"address",  kind::address, false, {}, nullptr, "on the external network; from its floating range if absent"},
+    {"routes",   kind::list,    false, {}, &static_route, "extra routes"},
+    {"snat",     kind::boolean, false, {}, nullptr, "whether tenant networks go out behind the router's address; true if absent"},
+    {"metadata", kind::object,  false, {}, &metadata_endpoint, "where requests to 169.254.169.254 go"},
 };
 constexpr field security_rule_fields[] = {
-    {"protocol", kind::text, false, {}, nullptr, "icmp, tcp, udp or a number; any if absent"},
-    {"ports",    kind::text, false, {}, nullptr, "22 or 8000-8080"},
-    {"remote",   kind::text, false, {}, nullptr, "a CIDR or a security group"},
+    {"protocol", kind::text,    false, {},          nullptr, "icmp, icmpv6, tcp, udp, sctp or a number; any if absent"},
+    {"ports",    kind::text,    false, {},          nullptr, "22 or 8000-8080; of tcp, udp and sctp"},
+    {"remote",   kind::text,    false, {},          nullptr, "a CIDR or a security group; anybody if absent"},
+    {"type",     kind::integer, false, "0-255",     nullptr, "of icmp and icmpv6"},
+    {"code",     kind::integer, false, "0-255",     nullptr, "of icmp and icmpv6; needs a type"},
+    {"family",   kind::choice,  false, "ipv4|ipv6", nullptr, "both if absent"},
 };
 constexpr field security_group_fields[] = {
-    {"ingress", kind::list, false, {}, &security_rule, "what may reach the port"},
-    {"egress",  kind::list, false, {}, &security_rule, "what may leave it"},
+    {"ingress", kind::list, false, {}, &security_rule, "what may reach the port; nothing if absent"},
+    {"egress",  kind::list, false, {}, &security_rule, "what may leave it; everything if absent"},
 };
 constexpr field tenant_port_fields[] = {
     {"node",            kind::name,     true,  {}, nullptr, "the compute node of the VM"},
@@ -55,6 +75,14 @@ constexpr field tenant_port_fields[] = {
     {"mac",             kind::mac,      false, {}, nullptr, "computed if absent"},
     {"floating",        kind::floating, false, {}, nullptr, "an address of the floating range, or auto"},
     {"security-groups", kind::names,    false, {}, nullptr, "security groups of the same tenant"},
+    {"port-security",   kind::boolean,  false, {}, nullptr, "whether the port is pinned and filtered; true if absent"},
+    {"allowed-addresses", kind::list,   false, {}, &address_pair, "what it may send from beside its own address"},
+    {"attach",          kind::choice,   false, "plugged|tap", nullptr, "who makes the device: the hypervisor (plugged) or weft"},
+    {"user",            kind::text,     false, {}, nullptr, "who may open the tap: a name or a number; root if absent"},
+};
+constexpr field address_pair_fields[] = {
+    {"address", kind::prefix, true,  {}, nullptr, "an address or a subnet"},
+    {"mac",     kind::mac,    false, {}, nullptr, "the port's own if absent"},
 };
 constexpr field tenant_fields[] = {
     {"networks",        kind::objects, false, {}, &tenant_network, "by name"},
@@ -88,6 +116,7 @@ constexpr field lab_host_fields[] = {
 constexpr field lab_fields[] = {
     {"router", kind::object,  false, {}, &lab_router, "the router of the LAN"},
     {"hosts",  kind::objects, false, {}, &lab_host,   "hosts outside the fabric, by name"},
+    {"addresses", kind::choice, false, "dhcp|static", nullptr, "how VMs get theirs; dhcp if absent"},
 };
 constexpr field root_fields[] = {
     {"version",      kind::integer, true,  "1-1", nullptr,      "of this format"},
@@ -109,7 +138,8 @@ constexpr field root_fields[] = {
 const field_list root = root_fields, underlay = underlay_fields, overlay = overlay_fields, node = node_fields,
                  nic = nic_fields, tenant = tenant_fields, tenant_network = tenant_network_fields,
                  router = router_fields, security_group = security_group_fields, security_rule = security_rule_fields,
-                 tenant_port = tenant_port_fields, expectation = expectation_fields, check = check_fields,
+                 tenant_port = tenant_port_fields, static_route = static_route_fields,
+                 metadata_endpoint = metadata_endpoint_fields, address_pair = address_pair_fields, expectation = expectation_fields, check = check_fields,
                  lab = lab_fields, lab_router = lab_router_fields, lab_host = lab_host_fields, check_list = {};
 
 }  // namespace weft::fields

@@ -23,7 +23,9 @@ enum class kind {
     list,
     names,
     addresses,
-    roles
+    roles,
+    boolean,
+    name_lists,
 };
 
 struct field;
@@ -39,7 +41,7 @@ struct field {
 };
 
 extern const field_list root, underlay, overlay, node, nic, tenant, tenant_network, router, security_group,
-    security_rule, tenant_port, expectation, check, lab, lab_router, lab_host, check_list;
+    security_rule, tenant_port, static_route, metadata_endpoint, address_pair, expectation, check, lab, lab_router, lab_host, check_list;
 
 inline constexpr std::string_view role_names = "controller|network|compute|vpn-gateway|hypervisor";
 

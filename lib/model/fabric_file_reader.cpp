@@ -126,6 +126,10 @@ std::string reader::name(const cursor& at) {
     return *value;
 }
 
+bool reader::boolean(const cursor& at, bool fallback) {
+    return choice(at, "true|false", fallback ? "true" : "false") == "true";
+}
+
 std::string reader::choice(const cursor& at, std::string_view allowed, std::string fallback) {
     const auto* value = scalar(at, comma_list(allowed));
     if (!value) return fallback;

@@ -37,6 +37,7 @@ public:
     std::string text(const cursor&);
     std::string name(const cursor&);
     std::string choice(const cursor&, std::string_view allowed, std::string fallback);
+    bool boolean(const cursor&, bool fallback);  // true or false, nothing else
     std::optional<std::uint64_t> integer(const cursor&, std::string_view allowed);
     std::optional<ip_address> address(const cursor&);
     std::optional<ip_prefix> prefix(const cursor&);

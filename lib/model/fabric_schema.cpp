@@ -52,6 +52,10 @@ json::object field_schema(const fields::field& field) {
             return pattern("^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$");
         case fields::kind::floating:
             return pattern("^(auto|[0-9A-Fa-f.:]+)$");
+        case fields::kind::boolean:
+            return typed("boolean");
+        case fields::kind::name_lists:
+            return {{"type", "object"}, {"additionalProperties", array_of(pattern(name_pattern))}};
         case fields::kind::choice:
             return choice_schema(field.allowed);
         case fields::kind::roles:

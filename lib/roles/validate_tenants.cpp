@@ -118,15 +118,16 @@ void check_groups(const std::string& tenant_name, const tenant& t, findings& out
     for (const auto& [name, group] : t.security_groups) {
         const auto path = "tenants." + tenant_name + ".security-groups." + name;
         out.warning(group.place, path, name, "is understood but not enforced yet");
-        for (const auto* rules : {&group.ingress, &group.egress})
+        static const std::vector<security_rule> none;
+        for (const auto* rules : {&group.ingress, group.egress ? &*group.egress : &none})
             for (const auto& rule : *rules) {
-                static const std::set<std::string> names = {"", "icmp", "tcp", "udp"};
+                static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
                 const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
                                     std::all_of(rule.protocol.begin(), rule.protocol.end(),
                                                 [](char c) { return c >= '0' && c <= '9'; }) &&
                                     std::stoi(rule.protocol) <= 255;
                 if (!names.count(rule.protocol) && !number)
-                    out.error(group.place, path, rule.protocol, "is an unknown protocol", "icmp, tcp, udp or 0-255");
+                    out.error(group.place, path, rule.protocol, "is an unknown protocol", "icmp, icmpv6, tcp, udp, sctp or 0-255");
                 if (!rule.ports.empty() && !good_ports(rule.ports))
                     out.error(group.place, path, rule.ports, "is not a port or a range of ports",
                               "1-65535, FIRST-LAST");

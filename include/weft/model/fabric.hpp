@@ -41,6 +41,7 @@ struct underlay_network {
     std::uint32_t mtu = 1500;
     std::optional<ip_address> gateway;
     std::optional<address_range> floating;
+    std::string segment;  // networks of one segment share a switch without VLANs between them; "" = one of its own
     source_place place;
     friend bool operator==(const underlay_network&, const underlay_network&) = default;
 };
@@ -64,8 +65,18 @@ struct nic {
 struct node {
     std::set<std::string> roles;  // controller, network, compute, vpn-gateway, hypervisor
     std::map<std::string, nic> nics;
+    std::string host;                                          // the hypervisor node that this one is a guest of
+    std::map<std::string, std::vector<std::string>> bridges;   // a hypervisor's: name → its own NICs in it
     source_place place;
     friend bool operator==(const node&, const node&) = default;
+};
+
+// A way to somewhere else: an extra route of a router, or one that DHCP tells the VMs of.
+struct static_route {
+    ip_prefix to;
+    ip_address via;
+    source_place place;
+    friend bool operator==(const static_route&, const static_route&) = default;
 };
 
 struct tenant_network {
@@ -74,28 +85,53 @@ struct tenant_network {
     std::optional<ip_address> gateway;     // default: the first host address
     std::optional<std::uint32_t> id;       // tunnel id
     std::optional<std::uint32_t> mtu;      // default: what the overlay leaves
+    bool dhcp = true;
+    std::optional<ip_address> dhcp_address;  // of the DHCP server's port
+    std::vector<static_route> routes;        // told to the VMs (option 121)
     source_place place;
     friend bool operator==(const tenant_network&, const tenant_network&) = default;
+};
+
+// Where a router takes requests to 169.254.169.254, port 80.
+struct metadata_endpoint {
+    ip_address address;
+    std::uint16_t port = 0;
+    friend bool operator==(const metadata_endpoint&, const metadata_endpoint&) = default;
 };
 
 struct router {
     std::string external;                    // an underlay network
     std::vector<std::string> networks;       // of the same tenant
     std::optional<ip_address> address;       // on the external network, from its floating range
+    std::vector<static_route> routes;        // beside the connected ones and the default
+    bool snat = true;                        // tenant networks go out behind `address`
+    std::optional<metadata_endpoint> metadata;
     source_place place;
     friend bool operator==(const router&, const router&) = default;
 };
 
 struct security_rule {
-    std::string protocol;                    // "", icmp, tcp, udp, or a number
-    std::string ports;                       // "22", "8000-8080"
+    std::string protocol;                    // "", icmp, icmpv6, tcp, udp, sctp, or a number
+    std::string ports;                       // "22", "8000-8080"; of tcp, udp and sctp
     std::string remote;                      // a CIDR or a group's name
+    std::optional<std::uint8_t> type, code;  // of icmp and icmpv6
+    std::string family;                      // "" both, ipv4, ipv6
+    source_place place;
     friend bool operator==(const security_rule&, const security_rule&) = default;
 };
 struct security_group {
-    std::vector<security_rule> ingress, egress;
+    std::vector<security_rule> ingress;                // none: nothing may reach the port
+    std::optional<std::vector<security_rule>> egress;  // unset: everything may leave it
     source_place place;
     friend bool operator==(const security_group&, const security_group&) = default;
+};
+
+// What a port may send from beside its own address; `mac` unset: the port's own.
+struct address_pair {
+    ip_prefix address;
+    std::optional<mac_address> mac;
+    source_place place;
+    friend bool operator==(const address_pair&, const address_pair&) = default;
 };
 
 struct tenant_port {
@@ -105,6 +141,10 @@ struct tenant_port {
     bool floating_auto = false;
     std::optional<ip_address> floating;
     std::vector<std::string> security_groups;
+    bool port_security = true;                    // pinned to its addresses, and filtered by its groups
+    std::vector<address_pair> allowed_addresses;
+    std::string attach = "plugged";               // plugged: somebody else makes the device and the row; tap: we make both
+    std::string user;                             // of a tap: who may open it, a name or a number; "" = root
     source_place place;
     friend bool operator==(const tenant_port&, const tenant_port&) = default;
 };
@@ -142,6 +182,7 @@ struct lab_options {
     std::string router_lan;                 // underlay network behind the lab's router; "" = no router
     std::optional<ip_prefix> internet;      // the small Internet behind it; the router has its first host address
     std::map<std::string, lab_host> hosts;  // network is an underlay network or "internet"
+    bool static_addresses = false;          // VMs are given their addresses instead of asking DHCP for them
     friend bool operator==(const lab_options&, const lab_options&) = default;
 };
 
