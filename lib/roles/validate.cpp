@@ -166,6 +166,7 @@ std::vector<diagnostic> validate(const fabric& f) {
     validate_nodes(f, out);
     validate_tenants(f, out);
     validate_rest(f, out);
+    validate_later(f, out);
     return out.take();
 }
 

@@ -43,6 +43,25 @@ TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles]
     found(grizzly_text(), {"", "", 47, 14, "network", "not enforced"}, severity::warning);
 }
 
+TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[roles][validate]") {
+    const auto told = [](const std::string& from, const std::string& to, int line, int column, const std::string& value) {
+        found(changed(grizzly_text(), from, to), {"", to, line, column, value, "not enforced"}, severity::warning);
+    };
+    told("mtu: 1500 }", "mtu: 1500, segment: inner }", 8, 3, "inner");
+    told("roles: [controller]", "host: compute1\n    roles: [controller]", 12, 3, "compute1");
+    told("roles: [controller]", "bridges: { bridge-int: [eth0] }\n    roles: [controller]", 12, 3, "bridge-int");
+    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp: false, cidr: 50.50.1.0/24, dns", 30, 7, "false");
+    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp-address: 50.50.1.9, cidr: 50.50.1.0/24, dns", 30, 7, "50.50.1.9");
+    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], cidr: 50.50.1.0/24, dns", 30,
+         7, "10.9.0.0/16");
+    told("{ router1: { ", "{ router1: { snat: false, ", 32, 17, "false");
+    told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 17, "10.10.10.51");
+    told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 17, "10.9.0.0/16");
+    told("vm1: { node: compute1", "vm1: { port-security: false, node: compute1", 35, 7, "false");
+    told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 7, "nobody");
+    told("vm1: { node: compute1", "vm1: { allowed-addresses: [{ address: 50.50.1.99/32 }], node: compute1", 35, 7, "50.50.1.99/32");
+}
+
 TEST_CASE("faults of underlay networks", "[roles][validate]") {
     spoiled({"cidr: 10.10.10.0/24", "cidr: 10.10.10.1/24", 7, 3, "10.10.10.1/24", "misaligned"});
     spoiled({"cidr: 10.20.20.0/24", "cidr: 10.10.0.0/16", 8, 3, "10.10.0.0/16", "overlaps networks.management"});
