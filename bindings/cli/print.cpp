@@ -109,6 +109,8 @@ std::string describe(const host_state& state) {
             out += fmt::format("  table={},priority={}{}{} actions={}\n", f.table, f.priority,
                                f.match.empty() ? "" : ",", f.match, f.actions);
     }
+    for (const service& s : state.services)
+        out += fmt::format("service {} ({}) in {}\n", s.name, s.kind, s.space.empty() ? "host" : s.space);
     for (const std::string& name : state.pending) out += fmt::format("pending {}\n", name);
     if (out.empty()) out = "nothing of weft's is here\n";
     return out;

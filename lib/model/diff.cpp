@@ -64,11 +64,27 @@ public:
             }
         }
         if (auto ok = bridges(); !ok) return ok.error();
+        services();
         order(plan_, wanted_);
         return plan_;
     }
 
 private:
+    // A seen service is one that lives and is ours: observing has sorted out the rest.
+    void services() {
+        const auto by_name = [](const std::vector<service>& all, const std::string& name) -> const service* {
+            const auto at = std::find_if(all.begin(), all.end(), [&](const service& s) { return s.name == name; });
+            return at == all.end() ? nullptr : &*at;
+        };
+        for (const auto& w : wanted_.services) {
+            const auto* h = by_name(seen_.services, w.name);
+            if (!h) add(w.space, std::nullopt, w);
+            else if (*h != w) add(w.space, *h, w);
+        }
+        for (const auto& h : seen_.services) {
+            if (!by_name(wanted_.services, h.name)) add(h.space, h, std::nullopt);
+        }
+    }
     static const namespace_state* find_namespace(const host_state& state, const std::string& name) {
         const auto at = std::find_if(state.namespaces.begin(), state.namespaces.end(), [&](const auto& n) { return n.name == name; });
         return at == state.namespaces.end() ? nullptr : &*at;

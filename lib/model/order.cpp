@@ -39,6 +39,8 @@ int rank(const step& s, const host_state& wanted) {
             [&](const route&) { return removal ? 1 : 42; },
             [&](const rule&) { return removal ? 2 : 43; },
             [&](const neighbour&) { return removal ? 3 : 44; },
+            // A service needs the addresses and routes of its namespace, and ends before anything is taken from under it.
+            [&](const service&) { return removal ? 0 : 45; },
         },
         subject(s));
 }
@@ -56,7 +58,8 @@ std::string step::object_kind() const {
                                  [](const nexthop_object&) { return "nexthop"; }, [](const route&) { return "route"; },
                                  [](const rule&) { return "rule"; }, [](const neighbour&) { return "neighbour"; },
                                  [](const nft::table&) { return "nft table"; }, [](const ovs::bridge_row&) { return "bridge"; },
-                                 [](const ovs::port_row&) { return "port"; }, [](const ovs::flow&) { return "flow"; }},
+                                 [](const ovs::port_row&) { return "port"; }, [](const ovs::flow&) { return "flow"; },
+                                 [](const service&) { return "service"; }},
                       subject(*this));
 }
 
@@ -84,7 +87,8 @@ std::string step::object_name() const {
                    [](const ovs::flow& o) {
                        return "table=" + std::to_string(o.table) + ",priority=" + std::to_string(o.priority) +
                               (o.match.empty() ? "" : "," + o.match);
-                   }},
+                   },
+                   [](const service& o) { return o.name; }},
         subject(*this));
 }
 
@@ -109,6 +113,8 @@ std::string step::to_string() const {
             say("tag", old.tag ? std::to_string(*old.tag) : "none", now->tag ? std::to_string(*now->tag) : "none");
         } else if (const auto* now = std::get_if<ovs::flow>(&*after)) {
             text += " actions=" + now->actions;
+        } else if (const auto* now = std::get_if<service>(&*after); now && before) {
+            text += reload_is_enough(std::get<service>(*before), *now) ? " reloaded" : " restarted";
         }
     }
     if (!bounces.empty()) text += "  [" + bounces + "]";

@@ -151,6 +151,57 @@ TEST_CASE("a port that vswitchd could not open is work to do, even where its row
     REQUIRE(diff(s, w).value().steps.size() == 1);
 }
 
+namespace {
+
+service dnsmasq() {
+    return {"dnsmasq-1", "dnsmasq", "qdhcp-1", {"dnsmasq", "--no-hosts"}, {{"hosts", {"a", true}}, {"conf", {"b", false}}}};
+}
+
+// The plan from `have` to `want`, as text.
+std::vector<std::string> service_steps(std::vector<service> have, std::vector<service> want) {
+    host_state seen, wanted;
+    seen.services = std::move(have);
+    wanted.services = std::move(want);
+    std::vector<std::string> out;
+    for (const auto& s : diff(seen, wanted).value().steps) out.push_back(s.to_string());
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a service that runs as wanted is no step, one that does not live is started, one that is not named is ended") {
+    CHECK(service_steps({dnsmasq()}, {dnsmasq()}).empty());
+    CHECK(service_steps({}, {dnsmasq()}) == std::vector<std::string>{"+ service dnsmasq-1 (qdhcp-1)"});
+    CHECK(service_steps({dnsmasq()}, {}) == std::vector<std::string>{"- service dnsmasq-1 (qdhcp-1)"});
+}
+
+TEST_CASE("a service is reloaded when only files that it reads again changed, else restarted") {
+    auto host = dnsmasq(), option = dnsmasq(), moved = dnsmasq(), file = dnsmasq(), argv = dnsmasq();
+    host.files["hosts"].text = "c";
+    option.files["conf"].text = "c";
+    moved.space = "qdhcp-2";
+    file.files["more"] = {"", true};
+    argv.argv.push_back("--no-resolv");
+    CHECK(service_steps({dnsmasq()}, {host}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-1) reloaded"});
+    for (const auto& other : {option, file, argv})
+        CHECK(service_steps({dnsmasq()}, {other}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-1) restarted"});
+    CHECK(service_steps({dnsmasq()}, {moved}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-2) restarted"});
+    CHECK_FALSE(reload_is_enough(dnsmasq(), moved));
+}
+
+TEST_CASE("a service starts after the addresses of its namespace, and ends before they go") {
+    auto w = wanted_with_veth();
+    w.services.push_back(dnsmasq());
+    const auto p = diff(seen_with_nic(), w).value();
+    CHECK(p.steps.back().object_kind() == "service");
+    host_state seen = w, nothing;
+    nothing.fabric = w.fabric;
+    nothing.namespaces.push_back({});
+    const auto removal = diff(seen, nothing).value();
+    REQUIRE(removal.steps.size() > 1);
+    CHECK(removal.steps.front().object_kind() == "service");
+}
+
 TEST_CASE("an inverse turns a step round") {
     const auto p = diff(seen_with_nic(), wanted_with_veth()).value();
     for (const auto& s : p.steps) {
@@ -161,7 +212,8 @@ TEST_CASE("an inverse turns a step round") {
 }
 
 TEST_CASE("JSON of a host_state reads back to the same value, and a wrong field is named") {
-    const auto w = wanted_with_veth();
+    auto w = wanted_with_veth();
+    w.services.push_back({"dnsmasq-1", "dnsmasq", "qdhcp-1", {"dnsmasq", ""}, {{"hosts", {"a\nb", true}}}});
     REQUIRE(host_state_from_json(to_json(w)).value() == w);
     const auto bad = host_state_from_json(R"({"fabric":"f","namespaces":[{"links":[{"nmae":"x"}]}]})");
     REQUIRE(bad.has_error());

@@ -7,6 +7,7 @@
 #include "weft/model/nft.hpp"
 #include "weft/model/ovs.hpp"
 #include "weft/model/route.hpp"
+#include "weft/model/service.hpp"
 
 #include <map>
 
@@ -32,6 +33,7 @@ struct host_state {
     std::vector<namespace_state> namespaces;  // "" first, then by name
     std::vector<ovs::bridge_row> bridges;     // by name
     std::map<std::string, std::vector<ovs::flow>> flows;  // bridge → flows
+    std::vector<service> services;  // by name; in a seen state only those that live, as they were started
     // Objects that are declared but whose device or row does not exist yet, e.g. "proj_one/vm1"; told, not an error.
     std::vector<std::string> pending;
     friend bool operator==(const host_state&, const host_state&) = default;

@@ -14,12 +14,12 @@ struct namespace_object { std::string name; friend bool operator==(const namespa
 struct sysctl_object { std::string key, value; friend bool operator==(const sysctl_object&, const sysctl_object&) = default; };
 
 using state_object = std::variant<namespace_object, sysctl_object, link, address_entry, nexthop_object, route, rule, neighbour,
-                                  nft::table, ovs::bridge_row, ovs::port_row, ovs::flow>;
+                                  nft::table, ovs::bridge_row, ovs::port_row, ovs::flow, service>;
 
 enum class step_kind { create, change, remove };
 
 struct step {
-    std::string scope;                    // a namespace's name, or for ports and flows the bridge's
+    std::string scope;                    // a namespace's name (a service's: the one it runs in), or for ports and flows the bridge's
     std::optional<state_object> before, after;
     std::string bounces;                  // the link that loses traffic for a moment, and why; "" = none
 
