@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
+#include <optional>
 
 namespace weft::apply {
 namespace {
@@ -83,6 +85,7 @@ private:
             return made;
         }
         const auto& name = std::get<namespace_object>(*s.before).name;
+        sessions_.erase(name);  // an open one would keep the namespace alive
         auto gone = netlink::delete_namespace(name);
         if (!gone && gone.error().code != errc::not_found) return gone;
         forget_namespace(name);
@@ -96,25 +99,31 @@ private:
             auto memory = found_sysctls(plan_.fabric, plan_.node);
             if (!memory) return memory.error();
             const auto size = memory->size();
-            for (std::size_t i = first; i < last; ++i) {
-                if (!steps[i].after) continue;
-                const auto& now = std::get<sysctl_object>(*steps[i].after);
-                // Keys of devices that weft makes or moves vanish with them; the value found is kept where there is one.
-                auto found = netlink::read_sysctl(*handle, now.key);
-                if (found) memory->emplace("|" + now.key, *found);
-            }
+            std::vector<std::string> keys;
+            for (std::size_t i = first; i < last; ++i)
+                if (steps[i].after) keys.push_back(std::get<sysctl_object>(*steps[i].after).key);
+            auto found = netlink::read_sysctls(*handle, keys);
+            if (!found) return found.error();
+            // Keys of devices that weft makes or moves vanish with them; the value found is kept where there is one.
+            for (const auto& f : *found)
+                if (f.found) memory->emplace("|" + f.key, f.value);
             if (memory->size() != size) {
                 if (auto ok = remember_sysctls(plan_.fabric, plan_.node, *memory); !ok) return ok;
             }
         }
-        return each(steps, first, last, done, [&](const step& s) -> result<void> {
-            if (!s.after) return {};
-            const auto& now = std::get<sysctl_object>(*s.after);
-            auto ok = netlink::write_sysctl(*handle, now.key, now.value);
-            // A key goes with its device or its module; what is missing although wanted shows when the host is read back.
-            if (!ok && ok.error().code == errc::not_found) return {};
-            return ok;
-        });
+        // A key goes with its device or its module; what is missing although wanted shows when the host is read back.
+        std::vector<netlink::sysctl_value> values;
+        for (std::size_t i = first; i < last; ++i) {
+            if (!steps[i].after) continue;
+            const auto& now = std::get<sysctl_object>(*steps[i].after);
+            values.push_back({now.key, now.value, true});
+        }
+        std::size_t written = 0;
+        auto outcome = netlink::write_sysctls(*handle, values, written);
+        // On a failure the first that was not written; steps without a value have no effect either way.
+        for (std::size_t i = first; i < last && (outcome || written > 0 || !steps[i].after); ++i, ++done)
+            if (steps[i].after && written > 0) --written;
+        return outcome;
     }
 
     static netlink::object object_of(const state_object& o) {
@@ -127,10 +136,15 @@ private:
     }
 
     result<void> netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
-        auto handle = open(steps[first].scope);
-        if (!handle) return handle.error();
-        auto session = netlink::session::open(*handle);
-        if (!session) return session.error();
+        const auto& scope = steps[first].scope;
+        auto at = sessions_.find(scope);
+        if (at == sessions_.end()) {
+            auto handle = open(scope);
+            if (!handle) return handle.error();
+            auto opened = netlink::session::open(*handle);
+            if (!opened) return opened.error();
+            at = sessions_.emplace(scope, std::move(*opened)).first;
+        }
         std::vector<netlink::change> changes;
         for (std::size_t i = first; i < last; ++i) {
             const auto& s = steps[i];
@@ -143,7 +157,7 @@ private:
                 changes.push_back({verb, object_of(s.after ? *s.after : *s.before)});
             }
         }
-        const auto outcomes = session->run(changes);
+        const auto outcomes = at->second.run(changes);
         for (std::size_t i = 0; i < outcomes.size(); ++i) {
             if (!outcomes[i]) {
                 auto e = outcomes[i].error();
@@ -231,6 +245,7 @@ private:
 
     const place& where_;
     const plan& plan_;
+    std::map<std::string, netlink::session> sessions_;  // by scope
 };
 
 // Runs all steps; on failure says how many took effect, in order.
@@ -280,6 +295,14 @@ private:
     int fd_;
 };
 
+// One connection to the database for all that a run reads and writes; without a server there is none, and who needs it says so.
+std::optional<ovs::database> held_database(const place& where) {
+    if (!has_database(where)) return std::nullopt;
+    auto database = ovs::database::connect(where.ovs_rundir);
+    if (!database) return std::nullopt;
+    return std::move(*database);
+}
+
 struct counters {
     std::uint64_t netlink = netlink::session::writes() + netlink::nft_writes();
     std::uint64_t ovsdb = ovs::database::writes();
@@ -317,12 +340,14 @@ result<report> execute(const place& where, const plan& p) {
     if (p.empty()) return report{0, 0, 0, 0, p.pending};
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
+    const auto database = held_database(where);
     return execute_locked(where, p);
 }
 
 result<report> apply(const place& where, const host_state& wanted) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
+    const auto database = held_database(where);
     auto p = make_plan(where, wanted);
     if (!p) return p.error();
     if (p->empty()) return report{0, 0, 0, 0, p->pending};
@@ -340,6 +365,7 @@ result<report> apply(const place& where, const host_state& wanted) {
 result<report> remove(const place& where, const std::string& fabric, const std::string& node) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
+    const auto database = held_database(where);
     host_state nothing;
     nothing.fabric = fabric;
     nothing.node = node;

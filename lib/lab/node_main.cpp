@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The helper program weft-node. `hold` makes one lab node a small host (its own mounts, host name and Open vSwitch) and stays
-// as its supervisor; `apply` enters a node and applies the states it reads from its standard input. Answers go to standard
+// as its supervisor; a child of it applies the states that come on standard input, until its end. Answers go to standard
 // output, one line each: "ready …", "ok" or an encoded error. It may call everything that the library may.
 #include "lab/folder.hpp"
 #include "lab/process.hpp"
+#include "ovs/switch_start.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/model/json.hpp"
 #include "weft/ovs/database.hpp"
@@ -17,12 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 namespace {
@@ -110,7 +111,8 @@ result<void> furnish(const std::string& lab, const std::string& node, const std:
 }
 
 // The supervisor has one thread, so that fork is safe here; the child dies with its supervisor.
-pid_t start_daemon(const std::vector<std::string>& argv) {
+template <typename Work>
+pid_t start_child(const Work& work) {
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid != 0) return pid;
@@ -120,13 +122,21 @@ pid_t start_daemon(const std::vector<std::string>& argv) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     for (const int s : {SIGINT, SIGHUP, SIGPIPE}) ::signal(s, SIG_DFL);
-    ::dup2(2, 1);
-    std::vector<char*> args;
-    for (const auto& a : argv) args.push_back(const_cast<char*>(a.c_str()));
-    args.push_back(nullptr);
-    ::execvp(args[0], args.data());
-    std::fprintf(stderr, "%s: %s\n", args[0], std::strerror(errno));
+    work();
     ::_exit(127);
+}
+
+pid_t start_daemon(const std::vector<std::string>& argv) {
+    return start_child([&] {
+        const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ::dup2(null, 0);
+        ::dup2(2, 1);
+        std::vector<char*> args;
+        for (const auto& a : argv) args.push_back(const_cast<char*>(a.c_str()));
+        args.push_back(nullptr);
+        ::execvp(args[0], args.data());
+        std::fprintf(stderr, "%s: %s\n", args[0], std::strerror(errno));
+    });
 }
 
 result<void> wait_for(const std::string& path, pid_t daemon) {
@@ -138,6 +148,8 @@ result<void> wait_for(const std::string& path, pid_t daemon) {
     return error{errc::timed_out, "start", path, "it did not appear within 10 s"};
 }
 
+std::string control_socket(pid_t vswitchd) { return "/run/openvswitch/ovs-vswitchd." + std::to_string(vswitchd) + ".ctl"; }
+
 result<void> start_switch(std::vector<pid_t>& daemons) {
     const pid_t server = start_daemon({"ovsdb-server", "/etc/openvswitch/conf.db", "--remote=punix:/run/openvswitch/db.sock",
                                        "--remote=db:Open_vSwitch,Open_vSwitch,manager_options", "--pidfile", "--log-file", "-vconsole:warn",
@@ -147,46 +159,12 @@ result<void> start_switch(std::vector<pid_t>& daemons) {
     const pid_t vswitchd = start_daemon({"ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile", "--log-file", "--disable-system",
                                          "-vconsole:warn", "-vsyslog:off"});
     daemons.push_back(vswitchd);
-    return wait_for("/run/openvswitch/ovs-vswitchd.pid", vswitchd);
+    return wait_for(control_socket(vswitchd), vswitchd);
 }
 
 void end_daemons(const std::vector<pid_t>& daemons) {
     for (auto d = daemons.rbegin(); d != daemons.rend(); ++d) ::kill(*d, SIGKILL);
     while (::wait(nullptr) > 0) {}
-}
-
-int hold(const std::string& lab, const std::string& node, const std::string& netns, bool with_switch) {
-    ::setsid();
-    ::close_range(3, ~0U, 0);
-    for (const int s : {SIGINT, SIGHUP, SIGPIPE}) ::signal(s, SIG_IGN);
-    sigset_t watched;
-    sigemptyset(&watched);
-    sigaddset(&watched, SIGTERM);
-    sigaddset(&watched, SIGCHLD);
-    ::sigprocmask(SIG_BLOCK, &watched, nullptr);
-
-    std::vector<pid_t> daemons;
-    auto done = furnish(lab, node, netns);
-    if (done && with_switch) done = start_switch(daemons);
-    if (!done) {
-        end_daemons(daemons);
-        return answer(done);
-    }
-    if (::chdir("/") < 0) return answer(errno_error(errno, "change directory", "/"));
-    const auto mounts = weft::lab::identify("/proc/self/ns/mnt").value_or(weft::lab::namespace_identity{});
-    say("ready " + std::to_string(mounts.device) + " " + std::to_string(mounts.inode) + "\n");
-    // The pipes end here, so that the starter can wait for their end; nothing is read or said any more.
-    const int null = ::open("/dev/null", O_RDWR);
-    ::dup2(null, 0);
-    ::dup2(null, 1);
-    // A daemon that ends is reaped and stays ended: whoever tests a switch's death starts it again by hand.
-    for (;;) {
-        const int s = ::sigwaitinfo(&watched, nullptr);
-        if (s == SIGTERM) break;
-        for (pid_t gone; (gone = ::waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(daemons, gone);
-    }
-    end_daemons(daemons);
-    return 0;
 }
 
 result<void> plug(const weft::host_state& rows) {
@@ -212,22 +190,58 @@ result<void> apply_one(const std::string& verb, const std::string& text) {
     return {};
 }
 
-int apply_loop(const std::string& lab, const std::string& node) {
-    const auto record = weft::lab::read_record(lab);
-    if (!record) return answer(record.error());
-    const auto* member = record->find(node);
-    const int pid = member == nullptr ? 0 : weft::lab::living_node(lab, node, member->netns);
-    if (pid == 0) return answer(error{errc::unavailable, "enter node", node, "its node process is gone"});
-    const auto proc = "/proc/" + std::to_string(pid) + "/ns/";
-    for (const auto& [kind, type] : {std::pair{"uts", CLONE_NEWUTS}, {"net", CLONE_NEWNET}, {"mnt", CLONE_NEWNS}})
-        if (auto done = enter(proc + kind, type); !done) return answer(done);
+// Ends with its input, which is closed when the lab is up or its maker has gone.
+[[noreturn]] void apply_states() {
+    std::optional<weft::result<weft::ovs::database>> held;  // what is applied one after the other shares its connection
     std::string verb, text;
     std::size_t size = 0;
     while (std::cin >> verb >> size && std::cin.get() == '\n') {
         text.resize(size);
-        if (!std::cin.read(text.data(), static_cast<std::streamsize>(size))) return 1;
-        if (answer(apply_one(verb, text)) != 0) return 1;
+        if (!std::cin.read(text.data(), static_cast<std::streamsize>(size))) break;
+        if (!held && ::access("/run/openvswitch/db.sock", F_OK) == 0) held = weft::ovs::database::connect("/run/openvswitch");
+        if (answer(apply_one(verb, text)) != 0) break;
     }
+    ::_exit(0);
+}
+
+int hold(const std::string& lab, const std::string& node, const std::string& netns, bool with_switch) {
+    ::setsid();
+    ::close_range(3, ~0U, 0);
+    for (const int s : {SIGINT, SIGHUP, SIGPIPE}) ::signal(s, SIG_IGN);
+    sigset_t watched;
+    sigemptyset(&watched);
+    sigaddset(&watched, SIGTERM);
+    sigaddset(&watched, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+
+    std::vector<pid_t> daemons;
+    auto done = furnish(lab, node, netns);
+    const pid_t worker = done ? start_child(apply_states) : 0;
+    if (worker > 0) daemons.push_back(worker);
+    if (done && with_switch) done = start_switch(daemons);
+    if (!done) {
+        end_daemons(daemons);
+        return answer(done);
+    }
+    if (::chdir("/") < 0) return answer(errno_error(errno, "change directory", "/"));
+    const auto mounts = weft::lab::identify("/proc/self/ns/mnt").value_or(weft::lab::namespace_identity{});
+    say("ready " + std::to_string(mounts.device) + " " + std::to_string(mounts.inode) + "\n");
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    ::dup2(null, 0);
+    // Beside the first states, which go to other processes of this node. It costs time only if it fails.
+    if (with_switch)
+        if (auto warm = weft::ovs::warm_datapath(control_socket(daemons.back()), std::chrono::seconds(2)); !warm)
+            std::cerr << warm.error().message() << std::endl;
+    // A daemon that ends is reaped and stays ended: whoever tests a switch's death starts it again by hand.
+    for (;;) {
+        for (pid_t gone; (gone = ::waitpid(-1, nullptr, WNOHANG)) > 0;) {
+            std::erase(daemons, gone);
+            // The starter waits for the end of this pipe: then everything of its bringing-up has gone.
+            if (gone == worker) ::dup2(null, 1);
+        }
+        if (::sigwaitinfo(&watched, nullptr) == SIGTERM) break;
+    }
+    end_daemons(daemons);
     return 0;
 }
 
@@ -236,7 +250,6 @@ int apply_loop(const std::string& lab, const std::string& node) {
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     if (words.size() == 5 && words[0] == "hold") return hold(words[1], words[2], words[3], words[4] == "ovs");
-    if (words.size() == 3 && words[0] == "apply") return apply_loop(words[1], words[2]);
-    std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain; weft-node apply LAB NODE\n";
+    std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain\n";
     return 2;
 }

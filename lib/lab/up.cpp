@@ -7,12 +7,14 @@
 #include "lab/teardown.hpp"
 #include "lab/topology.hpp"
 #include "lab/wiring.hpp"
+#include "ovs/switch_start.hpp"
 #include "weft/lab/lab.hpp"
 #include "weft/model/json.hpp"
 #include "weft/netlink/namespaces.hpp"
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
@@ -25,15 +27,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr const char* ovs_schema = "/usr/share/openvswitch/vswitch.ovsschema";
-
-result<void> run_tool(const std::vector<std::string>& argv, const std::string& log) {
-    auto tool = child::start(argv, log);
-    if (!tool) return tool.error();
-    tool->close_input();
-    if (const int status = tool->wait(); status != 0)
-        return error{errc::unavailable, "run", argv[0], "exit status " + std::to_string(status) + ": " + read_file(log).value_or("")};
-    return {};
-}
 
 struct bring_up {
     const fabric& f;
@@ -56,33 +49,34 @@ struct bring_up {
         return false;
     }
 
-    // The database is made once, with its root row, and copied by every node.
-    result<void> template_database() const {
-        const auto file = lab_folder(lab) + "/conf.db", log = lab_folder(lab) + "/ovsdb-tool.log";
-        if (auto done = run_tool({"ovsdb-tool", "create", file, ovs_schema}, log); !done) return done;
-        return run_tool({"ovsdb-tool", "transact", file, R"(["Open_vSwitch",{"op":"insert","table":"Open_vSwitch","row":{}}])"}, log);
+    // Nodes come first, so that their switches start while the rest is made; of these the network nodes, which have most to do.
+    int turn_of(const planned_member& m) const {
+        if (m.kind != "node") return 2;
+        return f.nodes.at(m.name).roles.contains("network") ? 0 : 1;
     }
 
-    result<void> namespaces() {
-        for (const auto& m : plan.members) {
+    result<void> namespaces_and_nodes() {
+        std::vector<const planned_member*> in_order;
+        for (const auto& m : plan.members) in_order.push_back(&m);
+        std::ranges::stable_sort(in_order, {}, [this](const auto* m) { return turn_of(*m); });
+        for (const auto* m : in_order) {
             if (auto go = interrupted(); !go) return go;
-            if (auto done = netlink::create_namespace(m.netns); !done) return done;
-            made.push_back(m.netns);
+            if (auto done = netlink::create_namespace(m->netns); !done) return done;
+            made.push_back(m->netns);
+            if (m->kind != "node") continue;
+            if (auto done = start_node(*m); !done) return done;
         }
         return {};
     }
 
-    result<void> start_nodes() {
-        for (const auto& m : plan.members) {
-            if (m.kind != "node") continue;
-            const auto folder = node_folder(lab, m.name);
-            std::filesystem::create_directories(folder + "/ovs");
-            auto holder = child::start({helper, "hold", lab, m.name, m.netns, m.ovs ? "ovs" : "plain"}, folder + "/node.log");
-            if (!holder) return holder.error();
-            // The process id is written before the process has done anything that must be taken down.
-            if (auto done = write_file(folder + "/pid", std::to_string(holder->pid()) + "\n"); !done) return done;
-            holders.emplace(m.name, std::move(*holder));
-        }
+    result<void> start_node(const planned_member& m) {
+        const auto folder = node_folder(lab, m.name);
+        std::filesystem::create_directories(folder + "/ovs");
+        auto holder = child::start({helper, "hold", lab, m.name, m.netns, m.ovs ? "ovs" : "plain"}, folder + "/node.log");
+        if (!holder) return holder.error();
+        // The process id is written before the process has done anything that must be taken down.
+        if (auto done = write_file(folder + "/pid", std::to_string(holder->pid()) + "\n"); !done) return done;
+        holders.emplace(m.name, std::move(*holder));
         return {};
     }
 
@@ -135,24 +129,21 @@ struct bring_up {
     }
 
     result<void> settle(const planned_member& m) {
-        auto ready = holders.at(m.name).read_line(seconds(30));
+        auto& node = holders.at(m.name);
+        auto ready = node.read_line(seconds(30));
         if (!ready) return ready.error();
         if (!ready->starts_with("ready ")) return decode_error(*ready);
         if (auto done = write_file(node_folder(lab, m.name) + "/mnt", ready->substr(6) + "\n"); !done) return done;
-        auto worker = child::start({helper, "apply", lab, m.name}, node_folder(lab, m.name) + "/apply.log");
-        if (!worker) return worker.error();
-        auto done = [&]() -> result<void> {
-            if (auto first = apply_compiled(*worker, m, false); !first) return first;
-            const auto rows = plugged_rows(m.name);
-            if (rows.bridges.empty()) return {};
-            if (auto plugged = send(*worker, "plug", rows); !plugged) return plugged;
-            if (auto second = apply_compiled(*worker, m, true); !second) return second;
-            return raise_taps(plan, m.name);
-        }();
-        if (!done) worker->kill(SIGKILL);
-        worker->close_input();
-        worker->wait();
-        return done;
+        if (auto first = apply_compiled(node, m, false); !first) return first;
+        if (const auto rows = plugged_rows(m.name); !rows.bridges.empty()) {
+            if (auto plugged = send(node, "plug", rows); !plugged) return plugged;
+            if (auto second = apply_compiled(node, m, true); !second) return second;
+            if (auto raised = raise_taps(plan, m.name); !raised) return raised;
+        }
+        // Its worker ends with its input, and its supervisor says no more: the line that does not come is the end of both pipes.
+        node.close_input();
+        (void)node.read_line(seconds(10));
+        return {};
     }
 
     result<void> settle_all() {
@@ -171,11 +162,10 @@ struct bring_up {
     }
 
     result<void> run() {
-        auto database = std::async(std::launch::async, [this]() -> result<void> { return any_switch() ? template_database() : result<void>{}; });
-        auto spaces = namespaces();
-        if (auto done = database.get(); !done) return done;
-        if (!spaces) return spaces;
-        if (auto done = start_nodes(); !done) return done;
+        // Made once and copied by every node.
+        if (any_switch())
+            if (auto done = ovs::create_database(lab_folder(lab) + "/conf.db", ovs_schema); !done) return done;
+        if (auto done = namespaces_and_nodes(); !done) return done;
         if (auto done = wire(plan); !done) return done;
         if (auto go = interrupted(); !go) return go;
         if (auto done = settle_all(); !done) return done;

@@ -93,8 +93,10 @@ result<void> fit_out(const topology& t, const planned_member& m) {
     if (m.sysctls.empty() && m.tables.empty()) return {};
     auto at = netlink::namespace_handle::open(m.netns);
     if (!at) return at.error();
-    for (const auto& [key, value] : m.sysctls)
-        if (auto written = netlink::write_sysctl(*at, key, value); !written) return written;
+    std::vector<netlink::sysctl_value> values;
+    for (const auto& [key, value] : m.sysctls) values.push_back({key, value, true});
+    std::size_t written = 0;
+    if (auto done = netlink::write_sysctls(*at, values, written); !done) return done;
     if (!m.tables.empty()) return netlink::nft_apply(*at, {m.tables, {}});
     return {};
 }

@@ -61,6 +61,15 @@ result<std::string> read_here(const std::string& key, const std::string& object)
     return text;
 }
 
+result<void> write_here(const std::string& key, const std::string& value, const std::string& object) {
+    const file f{open_key(key, O_WRONLY)};
+    if (f.fd < 0) return errno_error(errno, "write sysctl", object);
+    const std::string text = value + "\n";  // one write: the kernel parses each write on its own
+    if (write(f.fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return errno_error(errno, "write sysctl", object, "value \"" + value + "\"");
+    return {};
+}
+
 std::string in(const std::string& key, const namespace_handle& ns) { return ns.name().empty() ? key : key + " in " + ns.name(); }
 
 }  // namespace
@@ -96,12 +105,18 @@ result<std::string> read_sysctl(const namespace_handle& ns, const std::string& k
 
 result<void> write_sysctl(const namespace_handle& ns, const std::string& key, const std::string& value) {
     if (auto ok = check_key(key, "write sysctl"); !ok) return ok;
+    return run_in(ns, [&] { return write_here(key, value, in(key, ns)); });
+}
+
+result<void> write_sysctls(const namespace_handle& ns, const std::vector<sysctl_value>& values, std::size_t& done) {
+    for (const auto& v : values)
+        if (auto ok = check_key(v.key, "write sysctl"); !ok) return ok;
     return run_in(ns, [&]() -> result<void> {
-        const file f{open_key(key, O_WRONLY)};
-        if (f.fd < 0) return errno_error(errno, "write sysctl", in(key, ns));
-        const std::string text = value + "\n";  // one write: the kernel parses each write on its own
-        if (write(f.fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-            return errno_error(errno, "write sysctl", in(key, ns), "value \"" + value + "\"");
+        for (const auto& v : values) {
+            auto written = write_here(v.key, v.value, in(v.key, ns));
+            if (!written && written.error().code != errc::not_found) return written;
+            ++done;
+        }
         return {};
     });
 }

@@ -14,6 +14,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
+#include "sha1.h"
 #include "smap.h"
 #include "timeval.h"
 #include "vswitch-idl.h"
@@ -43,6 +44,13 @@ static void init_once(void) {
 void weft_ovs_init(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init_once);
+}
+
+void weft_sha1_hex(const void *data, size_t size, char out[41]) {
+    uint8_t digest[SHA1_DIGEST_SIZE];
+
+    sha1_bytes(data, (uint32_t) size, digest);
+    sha1_to_hex(digest, out);
 }
 
 long long weft_now_ms(void) { return time_msec(); }

@@ -22,6 +22,9 @@ struct smap;
 // Quiets the log and lets the library install its signal handlers once, then puts the caller's back. Safe to repeat.
 void weft_ovs_init(void);
 
+// The SHA-1 of a record of a database file, in hexadecimal.
+void weft_sha1_hex(const void *, size_t, char out[41]);
+
 // The poll loop of the calling thread.
 long long weft_now_ms(void);
 void weft_poll_readable(int fd);

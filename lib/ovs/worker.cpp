@@ -123,18 +123,23 @@ void worker::wake() const {
 }
 
 std::shared_ptr<session> worker::attach(std::string socket) {
+    std::lock_guard lock(mutex_);
+    for (auto& x : slots_) {
+        if (x.target->socket == socket && x.users > 0) {
+            x.users++;
+            return x.target;
+        }
+    }
     auto s = std::make_shared<session>();
     s->socket = std::move(socket);
-    std::lock_guard lock(mutex_);
-    slots_.push_back({s, {}, false});
+    slots_.push_back({s, {}, 1});
     return s;
 }
 
 void worker::detach(std::shared_ptr<session> s) {
     std::unique_lock lock(mutex_);
     const auto mine = [&] { return std::find_if(slots_.begin(), slots_.end(), [&](const slot& x) { return x.target == s; }); };
-    if (auto it = mine(); it != slots_.end()) {
-        it->leaving = true;
+    if (auto it = mine(); it != slots_.end() && --it->users == 0) {
         wake();
         done_.wait(lock, [&] { return mine() == slots_.end(); });
     }
@@ -158,7 +163,7 @@ void worker::loop() {
             }
             active.clear();
             for (auto it = slots_.begin(); it != slots_.end();) {
-                if (it->leaving && it->queue.empty()) {
+                if (it->users == 0 && it->queue.empty()) {
                     if (it->target->idl) {
                         it->target->end_txn();
                         weft_idl_close(it->target->idl);

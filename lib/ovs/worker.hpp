@@ -65,15 +65,16 @@ class worker {
 public:
     static std::shared_ptr<worker> instance();
     ~worker();
+    // The session of that socket, if one is open: a new one costs the server its whole schema and a snapshot.
     std::shared_ptr<session> attach(std::string socket);
-    void detach(std::shared_ptr<session>);  // waits until the worker has let go of it
+    void detach(std::shared_ptr<session>);  // the last one waits until the worker has let go of it
     void run(const std::shared_ptr<session>&, operation&);
 
 private:
     struct slot {
         std::shared_ptr<session> target;
         std::deque<operation*> queue;
-        bool leaving = false;
+        int users = 0;  // at 0 the worker closes it
     };
     worker();
     void loop();

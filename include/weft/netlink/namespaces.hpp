@@ -39,7 +39,8 @@ result<void> delete_namespace(const std::string& name);
 // Names under /run/netns, sorted.
 result<std::vector<std::string>> list_namespaces();
 
-// Runs `work` on a thread of its own inside the namespace (its network namespace only) and waits for it.
+// Runs `work` inside the namespace (its network namespace only) and waits for it: on a thread of its own, unless the caller
+// is in that namespace already.
 result<void> run_in(const namespace_handle&, const std::function<result<void>()>& work);
 
 // Sysctls of a namespace, keys in slash form below /proc/sys ("net/ipv4/ip_forward"); the net/ part only. A key with ".." or
@@ -49,5 +50,7 @@ result<void> write_sysctl(const namespace_handle&, const std::string& key, const
 // Several at once with one entry into the namespace; a key that does not exist gives an empty optional-like "" with found=false.
 struct sysctl_value { std::string key, value; bool found = false; };
 result<std::vector<sysctl_value>> read_sysctls(const namespace_handle&, const std::vector<std::string>& keys);
+// In order; a key that does not exist is passed over, any other failure ends it. `done` counts those behind it by then.
+result<void> write_sysctls(const namespace_handle&, const std::vector<sysctl_value>&, std::size_t& done);
 
 }  // namespace weft::netlink

@@ -23,7 +23,8 @@ struct port_outcome { std::string interface; std::optional<std::int64_t> ofport;
 
 class database {
 public:
-    // Connects to RUNDIR/db.sock and waits for the first snapshot. Errors: unavailable (no server), timed_out.
+    // Connects to RUNDIR/db.sock and waits for the first snapshot; objects of one directory share a connection while one of them
+    // lives. Errors: unavailable (no server), timed_out.
     static result<database> connect(const std::string& rundir, std::chrono::milliseconds deadline = std::chrono::seconds(5));
     database(database&&) noexcept;
     database& operator=(database&&) noexcept;
