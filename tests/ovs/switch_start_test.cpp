@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <thread>
 
 using namespace weft;
 
@@ -55,7 +56,8 @@ TEST_CASE("warming leaves no datapath behind and a bridge can be made afterwards
     if (const auto why = test::no_switch_because(); !why.empty()) return test::skip(why);
     test::private_switch node;
     const auto socket = node.rundir() + "/switchd.ctl";
-    REQUIRE(ovs::warm_datapath(socket, std::chrono::seconds(5)).has_value());
+    for (int i = 0; i < 500 && !std::filesystem::exists(socket); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ovs::warm_datapath(socket, std::chrono::seconds(5)).value();
     CHECK(test::run({"ovs-appctl", "-t", socket, "dpctl/dump-dps"}).find("weft-warm") == std::string::npos);
     node.vsctl({"add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"});
     CHECK(node.vsctl({"get", "interface", "br0", "ofport"}) == "65534\n");
