@@ -143,13 +143,13 @@ rule_builder& rule_builder::nfproto(bool v6) {
 }
 
 rule_builder& rule_builder::saddr(const ip_prefix& prefix, bool equal) {
-    nfproto(prefix.is_v6());
+    if (family_ == family::inet) nfproto(prefix.is_v6());
     match_address(rule_.expressions, prefix, prefix.is_v6() ? k::ipv6_source_offset : k::ipv4_source_offset, equal);
     return *this;
 }
 
 rule_builder& rule_builder::daddr(const ip_prefix& prefix, bool equal) {
-    nfproto(prefix.is_v6());
+    if (family_ == family::inet) nfproto(prefix.is_v6());
     match_address(rule_.expressions, prefix, prefix.is_v6() ? k::ipv6_destination_offset : k::ipv4_destination_offset,
                   equal);
     return *this;

@@ -97,7 +97,7 @@ void set_sysctls(compilation& c, const router_view& r) {
 }
 
 nft::table nat_table(const router_view& r) {
-    using nft::rule_builder;
+    const auto rule = [] { return nft::rule_builder(nft::family::ipv4); };
     nft::table table{nft::family::ipv4, "weft", {}};
     nft::chain mark{"mark", "filter", 0, -150, 1, {}, {}};
     nft::chain forward{"forward", "filter", 2, 0, 1, {}, {}};
@@ -107,30 +107,26 @@ nft::table nat_table(const router_view& r) {
     const auto own = *r.router.address;
     const auto floats = floating_of(r);
 
-    mark.rules.push_back(rule_builder().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
+    mark.rules.push_back(rule().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
     // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a
     // connection.
     constexpr std::uint32_t state_new = 8;
-    forward.rules.push_back(rule_builder().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop(
+    forward.rules.push_back(rule().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop(
         "fixed addresses are not reached from outside"));
     for (const auto& f : floats) {
-        prerouting.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
-        output.rules.push_back(rule_builder().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
+        prerouting.rules.push_back(rule().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
+        output.rules.push_back(rule().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
     }
-    postrouting.rules.push_back(
-        rule_builder().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
+    postrouting.rules.push_back(rule().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
     for (const auto& f : floats)
-        postrouting.rules.push_back(rule_builder().saddr(host_prefix(f.fixed)).snat(f.outside).done("from " + f.port));
+        postrouting.rules.push_back(rule().saddr(host_prefix(f.fixed)).snat(f.outside).done("from " + f.port));
     for (const auto& name : r.router.networks)
-        postrouting.rules.push_back(rule_builder()
-                                        .oifname(r.outside)
-                                        .saddr(r.tenant.networks.at(name).cidr)
-                                        .snat(own)
-                                        .done("from network " + name));
+        postrouting.rules.push_back(
+            rule().oifname(r.outside).saddr(r.tenant.networks.at(name).cidr).snat(own).done("from network " + name));
     // Hairpin: a VM that speaks to a floating address must get its answer through here, so the router stands in for it.
     // What came from outside keeps its source address.
-    postrouting.rules.push_back(rule_builder().mark(from_outside_mark, mark_mask).accept("from outside: source kept"));
-    postrouting.rules.push_back(rule_builder().ct_status_dnat(true).snat(own).done("hairpin"));
+    postrouting.rules.push_back(rule().mark(from_outside_mark, mark_mask).accept("from outside: source kept"));
+    postrouting.rules.push_back(rule().ct_status_dnat(true).snat(own).done("hairpin"));
     table.chains = {std::move(forward), std::move(mark), std::move(output), std::move(postrouting),
                     std::move(prerouting)};
     return table;

@@ -178,6 +178,22 @@ TEST_CASE("The nft program reads our rules as they were meant", "[nft][kernel]")
     }
 }
 
+TEST_CASE("The nft program lists address matches in a table of one protocol", "[nft][kernel]") {
+    if (!can_run()) return;
+    fresh_namespace ns;
+    nft::table four{nft::family::ipv4, "weft", {}}, six{nft::family::ipv6, "weft", {}};
+    four.chains = {nat_chain("out", 3, -100, {rule_builder(nft::family::ipv4).daddr(prefix("192.168.100.102/32")).dnat(address("50.50.1.11")).done()})};
+    six.chains = {nat_chain("out", 3, -100, {rule_builder(nft::family::ipv6).daddr(prefix("fd01::5/128")).dnat(address("fd00::5")).done()})};
+    apply(ns, {{four, six}, {}});
+    int status = -1;
+    const std::string listing = nft_program(ns, "list ruleset", &status);
+    INFO(listing);
+    CHECK(status == 0);
+    CHECK(listing.find("ip daddr 192.168.100.102 dnat to 50.50.1.11") != std::string::npos);
+    CHECK(listing.find("ip6 daddr fd01::5 dnat to fd00::5") != std::string::npos);
+    CHECK(read(ns) == std::vector<nft::table>{four, six});
+}
+
 TEST_CASE("A netdev chain keeps its device", "[nft][kernel]") {
     if (!can_run()) return;
     fresh_namespace ns;

@@ -54,6 +54,9 @@ struct table {
 // A rule is built by chaining: rule_builder().iifname("eth1").ip_protocol(47).accept("tunnel").
 class rule_builder {
 public:
+    // The family of the table that the rule is for: in an inet table an address match says first which protocol it is of; in an
+    // ip or ip6 table that match means nothing, and nft(8) cannot even list it.
+    explicit rule_builder(family table = family::inet) : family_(table) {}
     rule_builder& iifname(const std::string& name, bool equal = true);
     rule_builder& oifname(const std::string& name, bool equal = true);
     rule_builder& iifname_prefix(const std::string& prefix, bool equal = true);  // "qr-*"
@@ -75,6 +78,7 @@ public:
     rule done(std::string comment = {});               // no verdict: the rule ends in a statement like snat
 
 private:
+    family family_;
     rule rule_;
 };
 
