@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // validate(): what a well-formed fabric may still have wrong, across nodes and tenants. This file: underlay networks,
-// overlay and nodes. Collects all faults with the place of the object that holds the value. Pure; cannot fail.
+// overlay and nodes; and how the faults are collected, with the place of each bad value. Pure; cannot fail.
 #include "roles/validate.hpp"
 
 #include <algorithm>
@@ -10,21 +10,40 @@
 
 namespace weft::roles {
 
-void findings::error(source_place place, std::string path, std::string value, std::string problem,
-                     std::string allowed) {
-    all_.push_back(
-        {severity::error, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+namespace {
+
+bool stands_before(const diagnostic& a, const diagnostic& b) {
+    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
 }
-void findings::warning(source_place place, std::string path, std::string value, std::string problem,
+
+// Whether one path is the other, or leads to it: "nodes.n.nics" to "nodes.n.nics.eth0.address", "roles" to "roles[1]".
+bool on_one_way(const std::string& a, const std::string& b) {
+    const auto& [shorter, longer] = std::minmax(a, b, [](const auto& x, const auto& y) { return x.size() < y.size(); });
+    return longer.starts_with(shorter) &&
+           (longer.size() == shorter.size() || longer[shorter.size()] == '.' || longer[shorter.size()] == '[');
+}
+
+}  // namespace
+
+void findings::add(severity s, source_place object, std::string path, std::string value, std::string problem,
+                   std::string allowed) {
+    const auto& places = f_.places.by_path;
+    auto found = places.find(path + "[" + value + "]");
+    if (found == places.end()) found = places.find(path);
+    all_.push_back({s, f_.file, found == places.end() ? object : found->second, std::move(path), std::move(value),
+                    std::move(problem), std::move(allowed)});
+}
+void findings::error(source_place object, std::string path, std::string value, std::string problem,
+                     std::string allowed) {
+    add(severity::error, object, std::move(path), std::move(value), std::move(problem), std::move(allowed));
+}
+void findings::warning(source_place object, std::string path, std::string value, std::string problem,
                        std::string allowed) {
-    all_.push_back(
-        {severity::warning, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+    add(severity::warning, object, std::move(path), std::move(value), std::move(problem), std::move(allowed));
 }
 
 std::vector<diagnostic> findings::take() {
-    std::stable_sort(all_.begin(), all_.end(), [](const auto& a, const auto& b) {
-        return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
-    });
+    std::stable_sort(all_.begin(), all_.end(), stands_before);
     std::set<std::string> seen;
     std::vector<diagnostic> once;
     for (auto& d : all_)
@@ -57,9 +76,11 @@ bool check_cidr(findings& out, source_place place, const std::string& path, cons
     return true;
 }
 
+bool overlap(const ip_prefix& a, const ip_prefix& b) { return a.length != 0 && b.length != 0 && a.overlaps(b); }
+
 void check_host(findings& out, source_place place, const std::string& path, const ip_prefix& cidr,
                 const ip_address& address) {
-    if (!is_host_address(cidr, address))
+    if (cidr.length != 0 && !is_host_address(cidr, address))  // a /0 is refused itself, and may stand for no CIDR
         out.error(place, path, address.to_string(), "is outside the subnet, or its first or last address",
                   "a host of " + cidr.to_string());
 }
@@ -84,7 +105,7 @@ void validate_underlay(const fabric& f, findings& out) {
                           "within " + n.cidr.to_string());
         }
         for (const auto& [other_name, other] : f.networks)
-            if (other_name < name && n.cidr.overlaps(other.cidr))
+            if (other_name < name && overlap(n.cidr, other.cidr))
                 out.error(n.place, path + ".cidr", n.cidr.to_string(), "overlaps networks." + other_name,
                           "a subnet apart from " + other.cidr.to_string());
     }
@@ -125,7 +146,7 @@ void validate_nodes(const fabric& f, findings& out) {
                 out.error(nic.place, nic_path, nic_name, "is not an interface name",
                           "1 to 15 bytes without '/', ':', '%' or blanks");
             if (!nic.match_path.empty() || !nic.match_driver.empty())
-                out.warning(nic.place, nic_path, nic.match_path.empty() ? nic.match_driver : nic.match_path,
+                out.warning(nic.place, nic_path + (nic.match_path.empty() ? ".driver" : ".path"), nic.match_path.empty() ? nic.match_driver : nic.match_path,
                             "is understood but not enforced yet: the NIC is taken by its name");
             const auto network = f.networks.find(nic.network);
             if (network == f.networks.end()) {
@@ -168,6 +189,18 @@ std::vector<diagnostic> validate(const fabric& f) {
     validate_rest(f, out);
     validate_later(f, out);
     return out.take();
+}
+
+std::vector<diagnostic> validate(const fabric& f, std::vector<diagnostic> faults) {
+    if (!faults.empty() && f.places.by_path.empty()) return faults;  // nothing could be read
+    auto all = faults;
+    for (auto& d : validate(f))
+        if (std::none_of(faults.begin(), faults.end(), [&](const diagnostic& of_form) {
+                return !of_form.path.empty() && on_one_way(of_form.path, d.path);
+            }))
+            all.push_back(std::move(d));
+    std::stable_sort(all.begin(), all.end(), stands_before);
+    return all;
 }
 
 }  // namespace weft::roles

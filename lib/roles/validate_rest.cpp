@@ -62,7 +62,7 @@ void validate_rest(const fabric& f, findings& out) {
     if (f.lab.internet) {
         check_cidr(out, {}, "lab.router.internet", *f.lab.internet);
         for (const auto& [name, n] : f.networks)
-            if (n.cidr.overlaps(*f.lab.internet))
+            if (overlap(n.cidr, *f.lab.internet))
                 out.error(n.place, "lab.router.internet", f.lab.internet->to_string(), "overlaps networks." + name,
                           "a subnet apart");
     }

@@ -54,7 +54,9 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
     std::map<std::string, std::string> served;  // network → router
     for (const auto& [name, r] : t.routers) {
         const auto path = "tenants." + tenant_name + ".routers." + name;
-        if (const auto external = f.networks.find(r.external); !r.external.empty() && external == f.networks.end()) {
+        const auto external = f.networks.find(r.external);
+        const bool unknown = !r.external.empty() && external == f.networks.end();
+        if (unknown) {
             out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
         } else if (!r.external.empty()) {
             if (!is_external(r.external))
@@ -73,7 +75,7 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                 out.error(r.place, path + ".external", r.external, "is IPv6: routers are for IPv4 yet",
                           "an IPv4 network");
         }
-        if (router_node(f, r.external).empty())
+        if (!unknown && router_node(f, r.external).empty())
             out.error(r.place, path + ".external", r.external, "has no node that could hold the router",
                       "a node with role network and a NIC on it");
         for (const auto& network : r.networks) {
@@ -88,12 +90,12 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                           "one router per network");
             for (const auto& second : r.networks) {
                 const auto m = t.networks.find(second);
-                if (second < network && m != t.networks.end() && m->second.cidr.overlaps(n->second.cidr))
+                if (second < network && m != t.networks.end() && overlap(m->second.cidr, n->second.cidr))
                     out.error(r.place, path + ".networks", network, "overlaps " + second + " on the same router",
                               "subnets apart");
             }
             for (const auto& [underlay_name, underlay] : f.networks)
-                if (underlay.cidr.overlaps(n->second.cidr))
+                if (overlap(underlay.cidr, n->second.cidr))
                     out.error(n->second.place, "tenants." + tenant_name + ".networks." + network + ".cidr",
                               n->second.cidr.to_string(), "overlaps networks." + underlay_name,
                               "a subnet apart from " + underlay.cidr.to_string());
@@ -114,27 +116,33 @@ bool good_ports(const std::string& text) {
     return first > 0 && last >= first;
 }
 
+void check_rules(const std::string& list, const tenant& t, const std::vector<security_rule>& rules, findings& out) {
+    static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        const auto& rule = rules[i];
+        const auto path = list + "[" + std::to_string(i) + "]";
+        const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
+                            std::all_of(rule.protocol.begin(), rule.protocol.end(),
+                                        [](char c) { return c >= '0' && c <= '9'; }) &&
+                            std::stoi(rule.protocol) <= 255;
+        if (!names.count(rule.protocol) && !number)
+            out.error(rule.place, path + ".protocol", rule.protocol, "is an unknown protocol",
+                      "icmp, icmpv6, tcp, udp, sctp or 0-255");
+        if (!rule.ports.empty() && !good_ports(rule.ports))
+            out.error(rule.place, path + ".ports", rule.ports, "is not a port or a range of ports",
+                      "1-65535, FIRST-LAST");
+        if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
+            out.error(rule.place, path + ".remote", rule.remote, "is neither a CIDR nor a security group",
+                      keys_of(t.security_groups));
+    }
+}
+
 void check_groups(const std::string& tenant_name, const tenant& t, findings& out) {
     for (const auto& [name, group] : t.security_groups) {
         const auto path = "tenants." + tenant_name + ".security-groups." + name;
         out.warning(group.place, path, name, "is understood but not enforced yet");
-        static const std::vector<security_rule> none;
-        for (const auto* rules : {&group.ingress, group.egress ? &*group.egress : &none})
-            for (const auto& rule : *rules) {
-                static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
-                const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
-                                    std::all_of(rule.protocol.begin(), rule.protocol.end(),
-                                                [](char c) { return c >= '0' && c <= '9'; }) &&
-                                    std::stoi(rule.protocol) <= 255;
-                if (!names.count(rule.protocol) && !number)
-                    out.error(group.place, path, rule.protocol, "is an unknown protocol", "icmp, icmpv6, tcp, udp, sctp or 0-255");
-                if (!rule.ports.empty() && !good_ports(rule.ports))
-                    out.error(group.place, path, rule.ports, "is not a port or a range of ports",
-                              "1-65535, FIRST-LAST");
-                if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
-                    out.error(group.place, path, rule.remote, "is neither a CIDR nor a security group",
-                              keys_of(t.security_groups));
-            }
+        check_rules(path + ".ingress", t, group.ingress, out);
+        if (group.egress) check_rules(path + ".egress", t, *group.egress, out);
     }
 }
 
