@@ -275,7 +275,7 @@ TEST_CASE("Tables are removed, the absent without error, and foreign tables stay
     CHECK_FALSE((*all)[0].marked);
     CHECK((*all)[1].marked);
     // The name alone proves nothing, and what nft(8) itself changes in a table of ours leaves it ours.
-    nft_program(ns, "add table inet weft; add chain ip weft theirs", &status);
+    nft_program(ns, "'add table inet weft; add chain ip weft theirs'", &status);
     REQUIRE(status == 0);
     const auto ours = read(ns);
     REQUIRE(ours.size() == 2);
