@@ -42,7 +42,7 @@ const colours& colour() {
 
 std::vector<diagnostic> diagnostics_of(const options& o, fabric* loaded) {
     parsed_fabric parsed = load_fabric(o.file);
-    std::vector<diagnostic> all = roles::validate(parsed.fabric, std::move(parsed.diagnostics));
+    std::vector<diagnostic> all = roles::validate(parsed.fabric, parsed.diagnostics);
     if (loaded) *loaded = std::move(parsed.fabric);
     return all;
 }

@@ -12,10 +12,6 @@ namespace weft::roles {
 
 namespace {
 
-bool stands_before(const diagnostic& a, const diagnostic& b) {
-    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
-}
-
 // Whether one path is the other, or leads to it: "nodes.n.nics" to "nodes.n.nics.eth0.address", "roles" to "roles[1]".
 bool on_one_way(const std::string& a, const std::string& b) {
     const auto& [shorter, longer] = std::minmax(a, b, [](const auto& x, const auto& y) { return x.size() < y.size(); });
@@ -25,8 +21,14 @@ bool on_one_way(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+bool findings::broken(const std::string& path) const {
+    return std::any_of(of_form_.begin(), of_form_.end(),
+                       [&](const diagnostic& d) { return !d.path.empty() && on_one_way(d.path, path); });
+}
+
 void findings::add(severity s, source_place object, std::string path, std::string value, std::string problem,
                    std::string allowed) {
+    if (broken(path)) return;
     const auto& places = f_.places.by_path;
     auto found = places.find(path + "[" + value + "]");
     if (found == places.end()) found = places.find(path);
@@ -43,7 +45,10 @@ void findings::warning(source_place object, std::string path, std::string value,
 }
 
 std::vector<diagnostic> findings::take() {
-    std::stable_sort(all_.begin(), all_.end(), stands_before);
+    all_.insert(all_.begin(), of_form_.begin(), of_form_.end());
+    std::stable_sort(all_.begin(), all_.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+    });
     std::set<std::string> seen;
     std::vector<diagnostic> once;
     for (auto& d : all_)
@@ -155,7 +160,7 @@ void validate_nodes(const fabric& f, findings& out) {
             }
             if (!nic.address) {
                 const bool uplink = has_role(n, "network") && is_external(nic.network);
-                if (!uplink && !has_role(n, "hypervisor"))
+                if (!uplink && !has_role(n, "hypervisor") && !out.broken(path + ".roles"))
                     out.error(nic.place, nic_path + ".address", "", "is missing",
                               "an address of " + network->second.cidr.to_string());
                 continue;
@@ -180,8 +185,11 @@ void validate_nodes(const fabric& f, findings& out) {
     }
 }
 
-std::vector<diagnostic> validate(const fabric& f) {
-    findings out(f);
+std::vector<diagnostic> validate(const fabric& f) { return validate(f, {}); }
+
+std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>& of_form) {
+    if (!of_form.empty() && f.places.by_path.empty()) return of_form;  // nothing could be read
+    findings out(f, of_form);
     if (f.name.empty()) out.error({1, 1}, "name", "", "is missing", "a name of the fabric");
     validate_underlay(f, out);
     validate_nodes(f, out);
@@ -189,18 +197,6 @@ std::vector<diagnostic> validate(const fabric& f) {
     validate_rest(f, out);
     validate_later(f, out);
     return out.take();
-}
-
-std::vector<diagnostic> validate(const fabric& f, std::vector<diagnostic> faults) {
-    if (!faults.empty() && f.places.by_path.empty()) return faults;  // nothing could be read
-    auto all = faults;
-    for (auto& d : validate(f))
-        if (std::none_of(faults.begin(), faults.end(), [&](const diagnostic& of_form) {
-                return !of_form.path.empty() && on_one_way(of_form.path, d.path);
-            }))
-            all.push_back(std::move(d));
-    std::stable_sort(all.begin(), all.end(), stands_before);
-    return all;
 }
 
 }  // namespace weft::roles

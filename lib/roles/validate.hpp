@@ -9,18 +9,22 @@ namespace weft::roles {
 
 class findings {
 public:
-    explicit findings(const fabric& f) : f_(f) {}
+    findings(const fabric& f, const std::vector<diagnostic>& of_form) : f_(f), of_form_(of_form) {}
+    // Whether the file has a fault of form at this path, above or below it: what is found there, or rests on it, only follows
+    // from that fault. A finding at such a path is dropped.
+    bool broken(const std::string& path) const;
     // The place is that of the value at `path` in the file, or of the item `value` if that is a list. `object` serves where
     // the file has no such value: an absent key, a fabric built in code.
     void error(source_place object, std::string path, std::string value, std::string problem, std::string allowed);
     void warning(source_place object, std::string path, std::string value, std::string problem,
                  std::string allowed = {});
-    std::vector<diagnostic> take();  // sorted by place, each fault once
+    std::vector<diagnostic> take();  // with those of form; sorted by place, each fault once
 
 private:
     void add(severity, source_place object, std::string path, std::string value, std::string problem,
              std::string allowed);
     const fabric& f_;
+    const std::vector<diagnostic>& of_form_;
     std::vector<diagnostic> all_;
 };
 

@@ -57,7 +57,8 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
         const auto external = f.networks.find(r.external);
         const bool unknown = !r.external.empty() && external == f.networks.end();
         if (unknown) {
-            out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
+            if (!out.broken("networks." + r.external))
+                out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
         } else if (!r.external.empty()) {
             if (!is_external(r.external))
                 out.error(r.place, path + ".external", r.external, "is not an external network",
@@ -66,7 +67,7 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                 check_host(out, r.place, path + ".address", external->second.cidr, *r.address);
                 if (const auto book = all.external.find(r.external); book != all.external.end())
                     book->second.claim(*r.address, r.place, path + ".address");
-            } else if (!external->second.floating) {
+            } else if (!external->second.floating && !out.broken("networks." + r.external + ".floating")) {
                 out.error(r.place, path + ".address", "",
                           "is open, and networks." + r.external + " has no floating range",
                           "an address, or a floating range");
@@ -75,7 +76,7 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                 out.error(r.place, path + ".external", r.external, "is IPv6: routers are for IPv4 yet",
                           "an IPv4 network");
         }
-        if (!unknown && router_node(f, r.external).empty())
+        if (!unknown && router_node(f, r.external).empty() && !out.broken("nodes"))
             out.error(r.place, path + ".external", r.external, "has no node that could hold the router",
                       "a node with role network and a NIC on it");
         for (const auto& network : r.networks) {
@@ -155,9 +156,10 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
     }
     for (const auto& [name, p] : t.ports) {
         const auto path = "tenants." + tenant_name + ".ports." + name;
-        if (const auto n = f.nodes.find(p.node); n == f.nodes.end())
+        const auto on = f.nodes.find(p.node);
+        if (on == f.nodes.end() && !out.broken("nodes." + p.node))
             out.error(p.place, path + ".node", p.node, "is an unknown node", keys_of(f.nodes));
-        else if (!has_role(n->second, "compute"))
+        if (on != f.nodes.end() && !has_role(on->second, "compute") && !out.broken("nodes." + p.node + ".roles"))
             out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute");
         for (const auto& group : p.security_groups)
             if (!t.security_groups.count(group))
@@ -185,6 +187,7 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto text = p.floating ? p.floating->to_string() : "auto";
         const auto* r = router_of(t, p.network);
         if (!r || r->second.external.empty()) {
+            if (out.broken("tenants." + tenant_name + ".routers")) continue;
             out.error(p.place, path + ".floating", text, "needs a router with an external network on " + p.network,
                       "a router");
             continue;
@@ -192,11 +195,12 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto external = f.networks.find(r->second.external);
         if (external == f.networks.end()) continue;  // told at the router
         const auto& range = external->second.floating;
-        if (!range)
+        if (!range && !out.broken("networks." + r->second.external + ".floating"))
             out.error(p.place, path + ".floating", text, "needs a floating range on networks." + r->second.external,
                       "a floating range");
-        else if (p.floating && (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first ||
-                                range->last < *p.floating))
+        else if (range && p.floating &&
+                 (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first ||
+                  range->last < *p.floating))
             out.error(p.place, path + ".floating", text, "is outside the floating range",
                       range->first.to_string() + "-" + range->last.to_string());
         if (p.floating && all.external.count(r->second.external))

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program's refusals, seen from a shell: a faulty file, and a host that lacks something or on which a name is taken. Each
-// must exit with 1, name the object and change nothing. A lab of one network node stands for the host; the lab's own guard takes
-// it down. May include: the whole library.
-#include "lab_fixture.hpp"
-
+// The program's refusals, seen from a shell: a faulty file, and a host that lacks something or on which a name is
+// taken. Each must exit with 1, name the object and change nothing. A lab of one network node stands for the host; the
+// lab's own guard takes it down. May include: the whole library.
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
+
+#include "lab_fixture.hpp"
 
 namespace {
 
@@ -65,8 +67,10 @@ outcome shell(const std::string& command, const std::string& lab = {}, const std
         ::dup2(ends[1], STDOUT_FILENO);
         ::dup2(ends[1], STDERR_FILENO);
         const std::string limited = "ulimit -t 60; " + command;
-        if (lab.empty()) ::execl("/bin/sh", "sh", "-c", limited.c_str(), nullptr);
-        else (void)lab::exec(lab, member, {"/bin/sh", "-c", limited});
+        if (lab.empty())
+            ::execl("/bin/sh", "sh", "-c", limited.c_str(), nullptr);
+        else
+            (void)lab::exec(lab, member, {"/bin/sh", "-c", limited});
         ::_exit(126);
     }
     ::close(ends[1]);
@@ -95,9 +99,11 @@ public:
     // All that weft could have changed here.
     std::string state() const {
         return run_or_fail(
-            "ip -d link && ip addr && ip route show table all && ip rule && ip netns list && nft list ruleset && ovs-vsctl show &&"
+            "ip -d link && ip addr && ip route show table all && ip rule && ip netns list && nft list ruleset && "
+            "ovs-vsctl show &&"
             " ovs-vsctl --columns=name,external_ids,other_config list bridge && find /run/weft/netns &&"
-            " cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv6/conf/*/disable_ipv6");
+            " cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/arp_ignore "
+            "/proc/sys/net/ipv6/conf/*/disable_ipv6");
     }
 
 private:
@@ -112,11 +118,10 @@ fabric parsed(const std::string& text) {
 }
 
 // plan and apply must refuse with each of `words`, and leave the host as it is.
-void refused(const bare_host& host, const std::string& before_program, const std::string& arguments,
-             const std::vector<std::string>& words) {
+void refused(const bare_host& host, const std::string& arguments, const std::vector<std::string>& words) {
     const auto before = host.state();
     for (const std::string verb : {" plan ", " apply "}) {
-        const auto done = host.run(before_program + program + verb + arguments);
+        const auto done = host.run(program + verb + arguments);
         INFO(verb << arguments << "\n" << done.text);
         CHECK(done.status == 1);
         CHECK(done.text.starts_with("weft: "));
@@ -126,6 +131,15 @@ void refused(const bare_host& host, const std::string& before_program, const std
         }
     }
     CHECK(host.state() == before);
+}
+
+void leave_dead_socket(const std::string& path) {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    ::close(fd);
 }
 
 bool has_program() {
@@ -151,17 +165,23 @@ TEST_CASE("every verb tells all faults of a file with their places, exits with 1
     const bare_host host(parsed(fabric_text));
     const auto before = host.state();
     const auto name = file.path.string();
-    for (const auto& verb : {"check " + name, "allocate " + name, "compile " + name + " --node network", "plan " + name + " --node network",
-                             "apply " + name + " --node network", "lab up " + name, "lab test " + name}) {
+    for (const auto& verb : {"check " + name, "allocate " + name, "compile " + name + " --node network",
+                             "plan " + name + " --node network", "apply " + name + " --node network", "lab up " + name,
+                             "lab test " + name}) {
         const auto done = host.run(program + " " + verb + " 2>&1 >/dev/null");
         INFO(verb << "\n" << done.text);
         CHECK(done.status == 1);
         const std::vector<std::string> lines = {
-            ":4:23: error: networks.management.cidr: \"10.10.10.1/24\" is misaligned: it has host bits (allowed: 10.10.10.0/24)\n",
-            ":5:37: error: networks.vm-config.mut: \"mut\" is an unknown key (allowed: cidr, mtu, gateway, floating, segment)\n",
-            ":9:22: error: nodes.network.roles[1]: \"storage\" is not one of the choices (allowed: controller, network, ",
-            ":13:7: error: nodes.network.nics.sixteen-bytes-xx: \"sixteen-bytes-xx\" is not an interface name (allowed: 1 to 15 bytes",
-            ":17:64: error: tenants.one.routers.router1.networks: \"net3\" is an unknown network of the router's tenant (allowed: net1)\n",
+            ":4:23: error: networks.management.cidr: \"10.10.10.1/24\" is misaligned: it has host bits (allowed: "
+            "10.10.10.0/24)\n",
+            ":5:37: error: networks.vm-config.mut: \"mut\" is an unknown key (allowed: cidr, mtu, gateway, floating, "
+            "segment)\n",
+            ":9:22: error: nodes.network.roles[1]: \"storage\" is not one of the choices (allowed: controller, "
+            "network, ",
+            ":13:7: error: nodes.network.nics.sixteen-bytes-xx: \"sixteen-bytes-xx\" is not an interface name "
+            "(allowed: 1 to 15 bytes",
+            ":17:64: error: tenants.one.routers.router1.networks: \"net3\" is an unknown network of the router's "
+            "tenant (allowed: net1)\n",
             "weft: read fabric " + name + ": 5 errors\n"};
         std::size_t at = 0;
         for (const auto& line : lines) {
@@ -184,21 +204,60 @@ TEST_CASE("a host that lacks what weft needs is refused by what is missing, and 
     const auto arguments = file.path.string() + " --node network";
     const bare_host host(fabric);
 
-    refused(host, "", arguments + " --ovs-rundir /nonexistent", {"/nonexistent/db.sock", "No such file or directory"});
-    refused(host, "", arguments + " --netns no-such-place", {"no-such-place", "No such file or directory"});
-    refused(host, "", file.path.string() + " --node netwrok", {"netwrok", "the fabric has network"});
+    refused(host, arguments + " --ovs-rundir /nonexistent", {"/nonexistent/db.sock", "No such file or directory"});
+    refused(host, arguments + " --netns no-such-place", {"no-such-place", "No such file or directory"});
+    refused(host, file.path.string() + " --node netwrok", {"netwrok", "the fabric has network"});
 
-    // Nobody: the message says which rights are missing.
-    const std::string nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups ";
-    if (host.run(nobody + program + " --version").status != 0) test::skip("nobody may not run " + program);
-    else refused(host, nobody, arguments, {"of this host", "needs root", "CAP_NET_ADMIN", "Operation not permitted"});
+    // A socket that a dead server left behind.
+    std::filesystem::create_directory(file.folder / "run");
+    leave_dead_socket((file.folder / "run/db.sock").string());
+    refused(host, arguments + " --ovs-rundir " + (file.folder / "run").string(), {"run/db.sock", "Connection refused"});
 
     host.run_or_fail("ip link set eth2 down && ip link set eth2 name gone0");
-    refused(host, "", arguments, {"NIC eth2", "this host has no such link", "nothing was changed"});
+    refused(host, arguments, {"NIC eth2", "this host has no such link", "nothing was changed"});
     host.run_or_fail("ip link set gone0 name eth2 && ip link set eth2 up");
 
     // What was refused works when the host is whole again.
     CHECK(host.run(program + " apply " + arguments).status == 0);
+}
+
+TEST_CASE("without the rights each verb that looks at a host says what it could not touch and what it needs") {
+    if (!has_program() || !test::can_run()) return;
+    const fabric_file file(fabric_text);
+    const auto on_node = file.path.string() + " --node network";
+    const bare_host host(parsed(fabric_text));
+    const std::string needs = " needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN)\n";
+    const auto before = host.state();
+
+    // Root without any capability still opens the switch's socket and the lock; nftables it may not read.
+    const std::string bare_root = "setpriv --bounding-set=-all --inh-caps=-all ";
+    const std::vector<std::string> all = {"show", "show " + on_node, "plan " + on_node, "apply " + on_node,
+                                          "remove --node network"};
+    for (const auto& verb : all) {
+        const auto done = host.run(bare_root + program + " " + verb);
+        INFO(verb << "\n" << done.text);
+        CHECK(done.status == 1);
+        CHECK(done.text ==
+              "weft: read nftables own namespace: Operation not permitted; " + verb.substr(0, verb.find(' ')) + needs);
+    }
+    CHECK(host.state() == before);
+
+    const std::string nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups ";
+    if (host.run(nobody + program + " --version").status != 0) return test::skip("nobody may not run " + program);
+    const std::vector<std::pair<std::string, std::string>> verbs = {
+        {"show", "read nftables own namespace"},
+        {"plan " + on_node, "connect to database /var/run/openvswitch/db.sock"},
+        {"apply " + on_node, "connect to database /var/run/openvswitch/db.sock"},
+        {"remove --node network --fabric rf", "lock /run/weft/lock"},
+    };
+    for (const auto& [verb, object] : verbs) {
+        const auto done = host.run(nobody + program + " " + verb);
+        INFO(verb << "\n" << done.text);
+        CHECK(done.status == 1);
+        CHECK(done.text.starts_with("weft: " + object + ": "));
+        CHECK(done.text.ends_with("; " + verb.substr(0, verb.find(' ')) + needs));
+    }
+    CHECK(host.state() == before);
 }
 
 TEST_CASE("a name that is taken by an object of somebody else is refused, and the object left alone") {
@@ -211,7 +270,8 @@ TEST_CASE("a name that is taken by an object of somebody else is refused, and th
     for (const auto* nic : {"eth0", "eth1", "eth2"}) facts.nic_macs[nic] = mac_address{{2, 0, 0, 0, 0, 1}};
     const auto wanted = roles::compile(fabric, "network", facts).value();
     const auto& links = wanted.namespaces.at(0).links;
-    const auto tap = std::find_if(links.begin(), links.end(), [](const auto& l) { return std::holds_alternative<veth_options>(l.options); });
+    const auto tap = std::find_if(links.begin(), links.end(),
+                                  [](const auto& l) { return std::holds_alternative<veth_options>(l.options); });
     REQUIRE(tap != links.end());
     const auto& router = wanted.namespaces.at(1).name;
 
@@ -221,12 +281,13 @@ TEST_CASE("a name that is taken by an object of somebody else is refused, and th
     const std::vector<taken> names = {
         {"link " + tap->name, "ip link add " + tap->name + " type veth peer name theirs0", "ip link del " + tap->name},
         {"namespace " + router, "ip netns add " + router, "ip netns del " + router},
-        {"bridge br-int", "ovs-vsctl --timeout=10 add-br br-int -- set bridge br-int datapath_type=netdev", "ovs-vsctl --timeout=10 del-br br-int"},
+        {"bridge br-int", "ovs-vsctl --timeout=10 add-br br-int -- set bridge br-int datapath_type=netdev",
+         "ovs-vsctl --timeout=10 del-br br-int"},
         {"nft table inet weft", "nft 'table inet weft { chain theirs { counter; }; }'", "nft delete table inet weft"},
     };
     for (const auto& n : names) {
         host.run_or_fail(n.make);
-        refused(host, "", arguments, {n.what, "the name is taken", "nothing was changed"});
+        refused(host, arguments, {n.what, "the name is taken", "nothing was changed"});
         // Nor does remove touch it.
         const auto before = host.state();
         CHECK(host.run(program + " remove --node network --fabric rf").status == 0);
