@@ -88,7 +88,11 @@ outcome shell(const std::string& command, const std::string& lab = {}, const std
 // The network node of a lab from which weft was taken off again: NICs and a running switch, and nothing else.
 class bare_host {
 public:
-    explicit bare_host(const fabric& f) : lab_(f) { run_or_fail(program + " remove --node network"); }
+    explicit bare_host(const fabric& f) : lab_(f) {
+        run_or_fail(program + " remove --node network");
+        // Otherwise the kernel's own link-local addresses come up between two looks at the host.
+        run_or_fail("for key in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >$key; done");
+    }
     outcome run(const std::string& command) const { return shell(command, lab_.name, "network"); }
     std::string run_or_fail(const std::string& command) const {
         const auto done = run(command);
