@@ -42,15 +42,7 @@ const colours& colour() {
 
 std::vector<diagnostic> diagnostics_of(const options& o, fabric* loaded) {
     parsed_fabric parsed = load_fabric(o.file);
-    std::vector<diagnostic> all = std::move(parsed.diagnostics);
-    bool usable = true;
-    for (const diagnostic& d : all) usable = usable && d.severity != severity::error;
-    // A file with faults of form would only give false faults of content.
-    if (usable)
-        for (diagnostic& d : roles::validate(parsed.fabric)) {
-            if (d.file.empty()) d.file = o.file;
-            all.push_back(std::move(d));
-        }
+    std::vector<diagnostic> all = roles::validate(parsed.fabric, parsed.diagnostics);
     if (loaded) *loaded = std::move(parsed.fabric);
     return all;
 }

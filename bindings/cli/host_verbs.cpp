@@ -75,7 +75,7 @@ bool bears_nameless_mark(const host_state& seen) {
     for (const namespace_state& ns : seen.namespaces) {
         if (ours(ns.addresses) || ours(ns.routes) || ours(ns.rules) || ours(ns.neighbours)) return true;
         for (const nft::table& t : ns.tables)
-            if (t.name == "weft") return true;
+            if (t.name == "weft" && t.marked) return true;
     }
     return false;
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "verbs.hpp"
+#include "weft/core/error.hpp"
 
 namespace {
 
@@ -90,7 +91,13 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         return fail(std::string(e.what()) + " (see weft --help)");
     }
-    return chosen->run(o);
+    try {
+        return chosen->run(o);
+    } catch (const weft::exception& e) {
+        const bool on_host = (chosen->takes & takes_place) || *chosen->group;
+        if (e.error().code != weft::errc::permission_denied || !on_host) throw;
+        return fail(std::string(e.what()) + "; " + chosen->name + " needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN)");
+    }
 }
 
 }  // namespace

@@ -19,14 +19,7 @@ fabric_object read(parsed_fabric parsed, std::string path) {
 }
 
 std::vector<diagnostic> check(const fabric_object& f) {
-    std::vector<diagnostic> all = f.faults;
-    for (const diagnostic& d : all)
-        if (d.severity == severity::error) return all;
-    for (diagnostic& d : roles::validate(f.value)) {
-        if (d.file.empty()) d.file = f.path;
-        all.push_back(std::move(d));
-    }
-    return all;
+    return roles::validate(f.value, f.faults);
 }
 
 py::list check_dicts(const fabric_object& f) {

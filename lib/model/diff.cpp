@@ -108,7 +108,7 @@ private:
             if (at != have.sysctls.end()) before = sysctl_object{key, at->second};
             add(scope, before, sysctl_object{key, value});
         }
-        tables(scope, have, want);
+        if (auto ok = tables(scope, have, want); !ok) return ok;
         addresses(scope, have, want);
         by_value(scope, have.nexthops, want.nexthops);
         by_value(scope, have.rules, want.rules);
@@ -186,18 +186,20 @@ private:
         add(scope, have, target, bounces);
     }
 
-    void tables(const std::string& scope, const namespace_state& have, const namespace_state& want) {
+    result<void> tables(const std::string& scope, const namespace_state& have, const namespace_state& want) {
         const auto same_name = [](const nft::table& a, const nft::table& b) { return a.family == b.family && a.name == b.name; };
         for (const auto& w : want.tables) {
             const auto at = std::find_if(have.tables.begin(), have.tables.end(), [&](const auto& h) { return same_name(h, w); });
             if (at == have.tables.end()) add(scope, std::nullopt, w);
+            else if (!at->marked) return foreign("nft table", step{scope, {}, w, {}}.object_name(), scope);
             else if (!(*at == w)) add(scope, *at, w);
         }
         for (const auto& h : have.tables) {
-            if (std::none_of(want.tables.begin(), want.tables.end(), [&](const auto& w) { return same_name(h, w); })) {
+            if (h.marked && std::none_of(want.tables.begin(), want.tables.end(), [&](const auto& w) { return same_name(h, w); })) {
                 add(scope, h, std::nullopt);
             }
         }
+        return {};
     }
 
     void addresses(const std::string& scope, const namespace_state& have, const namespace_state& want) {

@@ -276,11 +276,11 @@ bool parsed_fabric::ok() const {
 parsed_fabric parse_fabric(std::string_view text, const std::string& file) {
     parsed_fabric out;
     const auto tree = yaml::parse(text, file, out.diagnostics);
-    // A broken tree would only add faults that come from the break, such as missing keys.
-    if (out.ok())
+    // A text that is no YAML leaves no tree; an empty one would only add that it has no keys.
+    if (out.ok() || tree.kind == yaml::node::kind::map) {
         out.fabric = assembler(file, out.diagnostics).build({&tree, {}});
-    else if (tree.kind == yaml::node::kind::map)
-        assembler(file, out.diagnostics).build({&tree, {}});
+        out.fabric.places = yaml::places_of(tree);
+    }
     std::stable_sort(out.diagnostics.begin(), out.diagnostics.end(), [](const auto& a, const auto& b) {
         return std::pair(a.place.line, a.place.column) < std::pair(b.place.line, b.place.column);
     });

@@ -69,7 +69,8 @@ std::map<std::string, cursor> reader::object(const cursor& at, fields::field_lis
     }
     for (const auto& field : known)
         if (field.required && !members.count(std::string(field.name)))
-            fault(at, std::string(field.name), "is missing", std::string(field.help));
+            faults_.push_back({severity::error, file_, at.value->place, prefix + std::string(field.name),
+                               std::string(field.name), "is missing", std::string(field.help)});
     return members;
 }
 
@@ -82,12 +83,11 @@ std::vector<reader::member> reader::objects(const cursor& at, bool device) {
     }
     for (const auto& [key, value] : at.value->entries) {
         const bool good = device ? check_link_name(key.text).has_value() : is_name(key.text);
-        if (!good) {
+        // The object is kept: without it, whatever names or needs it would be told as a fault too.
+        if (!good)
             faults_.push_back({severity::error, file_, key.place, at.path + "." + key.text, key.text,
                                device ? "is not an interface name" : "is not a name",
                                device ? "1 to 15 bytes without '/', ':', '%' or blanks" : name_rule});
-            continue;
-        }
         members.push_back({key.text, key.place, {&value, at.path + "." + key.text}});
     }
     return members;

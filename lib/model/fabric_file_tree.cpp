@@ -128,6 +128,22 @@ private:
     std::vector<frame> stack_;
 };
 
+void note_places(const node& at, const std::string& path, std::map<std::string, source_place>& places) {
+    const std::string prefix = path.empty() ? "" : path + ".";
+    for (const auto& [key, value] : at.entries) {
+        const bool is_leaf = value.kind == node::kind::scalar || value.kind == node::kind::null;
+        places.emplace(prefix + key.text, is_leaf ? value.place : key.place);
+        note_places(value, prefix + key.text, places);
+    }
+    for (std::size_t i = 0; i < at.items.size(); ++i) {
+        const auto& item = at.items[i];
+        const auto item_path = path + "[" + std::to_string(i) + "]";
+        places.emplace(item_path, item.place);
+        if (item.kind == node::kind::scalar) places.emplace(path + "[" + item.text + "]", item.place);
+        note_places(item, item_path, places);
+    }
+}
+
 // A byte that no fabric file needs and that would garble a terminal which prints it. Returns false when one was found.
 bool check_bytes(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {
     int line = 1, column = 1;
@@ -166,6 +182,12 @@ std::string_view to_string(enum node::kind kind) {
             return "a list";
     }
     return "";
+}
+
+source_places places_of(const node& root) {
+    source_places all;
+    note_places(root, "", all.by_path);
+    return all;
 }
 
 node parse(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {

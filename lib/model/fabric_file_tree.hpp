@@ -29,4 +29,7 @@ std::string_view to_string(enum node::kind);
 // Parses one document. What is refused is appended to `faults`; the tree then holds what could be read.
 node parse(std::string_view text, const std::string& file, std::vector<diagnostic>& faults);
 
+// The place of every value in the tree by its path; see source_places.
+source_places places_of(const node& root);
+
 }  // namespace weft::yaml

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // validate(): what a well-formed fabric may still have wrong, across nodes and tenants. This file: underlay networks,
-// overlay and nodes. Collects all faults with the place of the object that holds the value. Pure; cannot fail.
+// overlay and nodes; and how the faults are collected, with the place of each bad value. Pure; cannot fail.
 #include "roles/validate.hpp"
 
 #include <algorithm>
@@ -10,18 +10,42 @@
 
 namespace weft::roles {
 
-void findings::error(source_place place, std::string path, std::string value, std::string problem,
-                     std::string allowed) {
-    all_.push_back(
-        {severity::error, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+namespace {
+
+// Whether one path is the other, or leads to it: "nodes.n.nics" to "nodes.n.nics.eth0.address", "roles" to "roles[1]".
+bool on_one_way(const std::string& a, const std::string& b) {
+    const auto& [shorter, longer] = std::minmax(a, b, [](const auto& x, const auto& y) { return x.size() < y.size(); });
+    return longer.starts_with(shorter) &&
+           (longer.size() == shorter.size() || longer[shorter.size()] == '.' || longer[shorter.size()] == '[');
 }
-void findings::warning(source_place place, std::string path, std::string value, std::string problem,
+
+}  // namespace
+
+bool findings::broken(const std::string& path) const {
+    return std::any_of(of_form_.begin(), of_form_.end(),
+                       [&](const diagnostic& d) { return !d.path.empty() && on_one_way(d.path, path); });
+}
+
+void findings::add(severity s, source_place object, std::string path, std::string value, std::string problem,
+                   std::string allowed) {
+    if (broken(path)) return;
+    const auto& places = f_.places.by_path;
+    auto found = places.find(path + "[" + value + "]");
+    if (found == places.end()) found = places.find(path);
+    all_.push_back({s, f_.file, found == places.end() ? object : found->second, std::move(path), std::move(value),
+                    std::move(problem), std::move(allowed)});
+}
+void findings::error(source_place object, std::string path, std::string value, std::string problem,
+                     std::string allowed) {
+    add(severity::error, object, std::move(path), std::move(value), std::move(problem), std::move(allowed));
+}
+void findings::warning(source_place object, std::string path, std::string value, std::string problem,
                        std::string allowed) {
-    all_.push_back(
-        {severity::warning, f_.file, place, std::move(path), std::move(value), std::move(problem), std::move(allowed)});
+    add(severity::warning, object, std::move(path), std::move(value), std::move(problem), std::move(allowed));
 }
 
 std::vector<diagnostic> findings::take() {
+    all_.insert(all_.begin(), of_form_.begin(), of_form_.end());
     std::stable_sort(all_.begin(), all_.end(), [](const auto& a, const auto& b) {
         return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
     });
@@ -57,9 +81,11 @@ bool check_cidr(findings& out, source_place place, const std::string& path, cons
     return true;
 }
 
+bool overlap(const ip_prefix& a, const ip_prefix& b) { return a.length != 0 && b.length != 0 && a.overlaps(b); }
+
 void check_host(findings& out, source_place place, const std::string& path, const ip_prefix& cidr,
                 const ip_address& address) {
-    if (!is_host_address(cidr, address))
+    if (cidr.length != 0 && !is_host_address(cidr, address))  // a /0 is refused itself, and may stand for no CIDR
         out.error(place, path, address.to_string(), "is outside the subnet, or its first or last address",
                   "a host of " + cidr.to_string());
 }
@@ -84,7 +110,7 @@ void validate_underlay(const fabric& f, findings& out) {
                           "within " + n.cidr.to_string());
         }
         for (const auto& [other_name, other] : f.networks)
-            if (other_name < name && n.cidr.overlaps(other.cidr))
+            if (other_name < name && overlap(n.cidr, other.cidr))
                 out.error(n.place, path + ".cidr", n.cidr.to_string(), "overlaps networks." + other_name,
                           "a subnet apart from " + other.cidr.to_string());
     }
@@ -125,7 +151,7 @@ void validate_nodes(const fabric& f, findings& out) {
                 out.error(nic.place, nic_path, nic_name, "is not an interface name",
                           "1 to 15 bytes without '/', ':', '%' or blanks");
             if (!nic.match_path.empty() || !nic.match_driver.empty())
-                out.warning(nic.place, nic_path, nic.match_path.empty() ? nic.match_driver : nic.match_path,
+                out.warning(nic.place, nic_path + (nic.match_path.empty() ? ".driver" : ".path"), nic.match_path.empty() ? nic.match_driver : nic.match_path,
                             "is understood but not enforced yet: the NIC is taken by its name");
             const auto network = f.networks.find(nic.network);
             if (network == f.networks.end()) {
@@ -134,7 +160,7 @@ void validate_nodes(const fabric& f, findings& out) {
             }
             if (!nic.address) {
                 const bool uplink = has_role(n, "network") && is_external(nic.network);
-                if (!uplink && !has_role(n, "hypervisor"))
+                if (!uplink && !has_role(n, "hypervisor") && !out.broken(path + ".roles"))
                     out.error(nic.place, nic_path + ".address", "", "is missing",
                               "an address of " + network->second.cidr.to_string());
                 continue;
@@ -159,8 +185,11 @@ void validate_nodes(const fabric& f, findings& out) {
     }
 }
 
-std::vector<diagnostic> validate(const fabric& f) {
-    findings out(f);
+std::vector<diagnostic> validate(const fabric& f) { return validate(f, {}); }
+
+std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>& of_form) {
+    if (!of_form.empty() && f.places.by_path.empty()) return of_form;  // nothing could be read
+    findings out(f, of_form);
     if (f.name.empty()) out.error({1, 1}, "name", "", "is missing", "a name of the fabric");
     validate_underlay(f, out);
     validate_nodes(f, out);

@@ -9,14 +9,22 @@ namespace weft::roles {
 
 class findings {
 public:
-    explicit findings(const fabric& f) : f_(f) {}
-    void error(source_place place, std::string path, std::string value, std::string problem, std::string allowed);
-    void warning(source_place place, std::string path, std::string value, std::string problem,
+    findings(const fabric& f, const std::vector<diagnostic>& of_form) : f_(f), of_form_(of_form) {}
+    // Whether the file has a fault of form at this path, above or below it: what is found there, or rests on it, only follows
+    // from that fault. A finding at such a path is dropped.
+    bool broken(const std::string& path) const;
+    // The place is that of the value at `path` in the file, or of the item `value` if that is a list. `object` serves where
+    // the file has no such value: an absent key, a fabric built in code.
+    void error(source_place object, std::string path, std::string value, std::string problem, std::string allowed);
+    void warning(source_place object, std::string path, std::string value, std::string problem,
                  std::string allowed = {});
-    std::vector<diagnostic> take();  // sorted by place, each fault once
+    std::vector<diagnostic> take();  // with those of form; sorted by place, each fault once
 
 private:
+    void add(severity, source_place object, std::string path, std::string value, std::string problem,
+             std::string allowed);
     const fabric& f_;
+    const std::vector<diagnostic>& of_form_;
     std::vector<diagnostic> all_;
 };
 
@@ -42,6 +50,8 @@ private:
 inline constexpr std::uint32_t smallest_ipv4_mtu = 576, smallest_ipv6_mtu = 1280;
 // A subnet that hosts can live in; false when it cannot, and further questions make no sense.
 bool check_cidr(findings&, source_place, const std::string& path, const ip_prefix& cidr);
+// Whether two subnets share addresses; one that is refused as /0 shares none, or it would be told at every other.
+bool overlap(const ip_prefix&, const ip_prefix&);
 void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);
 
 void validate_underlay(const fabric&, findings&);

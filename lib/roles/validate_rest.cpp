@@ -55,14 +55,14 @@ void validate_rest(const fabric& f, findings& out) {
         const auto lan = f.networks.find(f.lab.router_lan);
         if (lan == f.networks.end())
             out.error({}, "lab.router.lan", f.lab.router_lan, "is an unknown network", keys_of(f.networks));
-        else if (!lan->second.gateway)
+        else if (!lan->second.gateway && !out.broken("networks." + f.lab.router_lan + ".gateway"))
             out.error(lan->second.place, "lab.router.lan", f.lab.router_lan,
                       "has no gateway, which is the router's address", "a gateway");
     }
     if (f.lab.internet) {
         check_cidr(out, {}, "lab.router.internet", *f.lab.internet);
         for (const auto& [name, n] : f.networks)
-            if (n.cidr.overlaps(*f.lab.internet))
+            if (overlap(n.cidr, *f.lab.internet))
                 out.error(n.place, "lab.router.internet", f.lab.internet->to_string(), "overlaps networks." + name,
                           "a subnet apart");
     }
@@ -76,6 +76,7 @@ void validate_rest(const fabric& f, findings& out) {
             out.error(host.place, path + ".network", host.network, "is an unknown network",
                       keys_of(f.networks) + ", internet");
         } else if (!f.lab.internet) {
+            if (out.broken("lab.router.internet")) continue;
             out.error(host.place, path + ".network", host.network, "needs lab.router.internet", "a subnet there");
         } else {
             check_host(out, host.place, path + ".address", *f.lab.internet, host.address);

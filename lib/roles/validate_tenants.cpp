@@ -54,8 +54,11 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
     std::map<std::string, std::string> served;  // network → router
     for (const auto& [name, r] : t.routers) {
         const auto path = "tenants." + tenant_name + ".routers." + name;
-        if (const auto external = f.networks.find(r.external); !r.external.empty() && external == f.networks.end()) {
-            out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
+        const auto external = f.networks.find(r.external);
+        const bool unknown = !r.external.empty() && external == f.networks.end();
+        if (unknown) {
+            if (!out.broken("networks." + r.external))
+                out.error(r.place, path + ".external", r.external, "is an unknown network", keys_of(f.networks));
         } else if (!r.external.empty()) {
             if (!is_external(r.external))
                 out.error(r.place, path + ".external", r.external, "is not an external network",
@@ -64,7 +67,7 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                 check_host(out, r.place, path + ".address", external->second.cidr, *r.address);
                 if (const auto book = all.external.find(r.external); book != all.external.end())
                     book->second.claim(*r.address, r.place, path + ".address");
-            } else if (!external->second.floating) {
+            } else if (!external->second.floating && !out.broken("networks." + r.external + ".floating")) {
                 out.error(r.place, path + ".address", "",
                           "is open, and networks." + r.external + " has no floating range",
                           "an address, or a floating range");
@@ -73,7 +76,7 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                 out.error(r.place, path + ".external", r.external, "is IPv6: routers are for IPv4 yet",
                           "an IPv4 network");
         }
-        if (router_node(f, r.external).empty())
+        if (!unknown && router_node(f, r.external).empty() && !out.broken("nodes"))
             out.error(r.place, path + ".external", r.external, "has no node that could hold the router",
                       "a node with role network and a NIC on it");
         for (const auto& network : r.networks) {
@@ -88,12 +91,12 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
                           "one router per network");
             for (const auto& second : r.networks) {
                 const auto m = t.networks.find(second);
-                if (second < network && m != t.networks.end() && m->second.cidr.overlaps(n->second.cidr))
+                if (second < network && m != t.networks.end() && overlap(m->second.cidr, n->second.cidr))
                     out.error(r.place, path + ".networks", network, "overlaps " + second + " on the same router",
                               "subnets apart");
             }
             for (const auto& [underlay_name, underlay] : f.networks)
-                if (underlay.cidr.overlaps(n->second.cidr))
+                if (overlap(underlay.cidr, n->second.cidr))
                     out.error(n->second.place, "tenants." + tenant_name + ".networks." + network + ".cidr",
                               n->second.cidr.to_string(), "overlaps networks." + underlay_name,
                               "a subnet apart from " + underlay.cidr.to_string());
@@ -114,27 +117,33 @@ bool good_ports(const std::string& text) {
     return first > 0 && last >= first;
 }
 
+void check_rules(const std::string& list, const tenant& t, const std::vector<security_rule>& rules, findings& out) {
+    static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        const auto& rule = rules[i];
+        const auto path = list + "[" + std::to_string(i) + "]";
+        const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
+                            std::all_of(rule.protocol.begin(), rule.protocol.end(),
+                                        [](char c) { return c >= '0' && c <= '9'; }) &&
+                            std::stoi(rule.protocol) <= 255;
+        if (!names.count(rule.protocol) && !number)
+            out.error(rule.place, path + ".protocol", rule.protocol, "is an unknown protocol",
+                      "icmp, icmpv6, tcp, udp, sctp or 0-255");
+        if (!rule.ports.empty() && !good_ports(rule.ports))
+            out.error(rule.place, path + ".ports", rule.ports, "is not a port or a range of ports",
+                      "1-65535, FIRST-LAST");
+        if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
+            out.error(rule.place, path + ".remote", rule.remote, "is neither a CIDR nor a security group",
+                      keys_of(t.security_groups));
+    }
+}
+
 void check_groups(const std::string& tenant_name, const tenant& t, findings& out) {
     for (const auto& [name, group] : t.security_groups) {
         const auto path = "tenants." + tenant_name + ".security-groups." + name;
         out.warning(group.place, path, name, "is understood but not enforced yet");
-        static const std::vector<security_rule> none;
-        for (const auto* rules : {&group.ingress, group.egress ? &*group.egress : &none})
-            for (const auto& rule : *rules) {
-                static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
-                const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
-                                    std::all_of(rule.protocol.begin(), rule.protocol.end(),
-                                                [](char c) { return c >= '0' && c <= '9'; }) &&
-                                    std::stoi(rule.protocol) <= 255;
-                if (!names.count(rule.protocol) && !number)
-                    out.error(group.place, path, rule.protocol, "is an unknown protocol", "icmp, icmpv6, tcp, udp, sctp or 0-255");
-                if (!rule.ports.empty() && !good_ports(rule.ports))
-                    out.error(group.place, path, rule.ports, "is not a port or a range of ports",
-                              "1-65535, FIRST-LAST");
-                if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
-                    out.error(group.place, path, rule.remote, "is neither a CIDR nor a security group",
-                              keys_of(t.security_groups));
-            }
+        check_rules(path + ".ingress", t, group.ingress, out);
+        if (group.egress) check_rules(path + ".egress", t, *group.egress, out);
     }
 }
 
@@ -147,9 +156,10 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
     }
     for (const auto& [name, p] : t.ports) {
         const auto path = "tenants." + tenant_name + ".ports." + name;
-        if (const auto n = f.nodes.find(p.node); n == f.nodes.end())
+        const auto on = f.nodes.find(p.node);
+        if (on == f.nodes.end() && !out.broken("nodes." + p.node))
             out.error(p.place, path + ".node", p.node, "is an unknown node", keys_of(f.nodes));
-        else if (!has_role(n->second, "compute"))
+        if (on != f.nodes.end() && !has_role(on->second, "compute") && !out.broken("nodes." + p.node + ".roles"))
             out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute");
         for (const auto& group : p.security_groups)
             if (!t.security_groups.count(group))
@@ -177,6 +187,7 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto text = p.floating ? p.floating->to_string() : "auto";
         const auto* r = router_of(t, p.network);
         if (!r || r->second.external.empty()) {
+            if (out.broken("tenants." + tenant_name + ".routers")) continue;
             out.error(p.place, path + ".floating", text, "needs a router with an external network on " + p.network,
                       "a router");
             continue;
@@ -184,11 +195,12 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto external = f.networks.find(r->second.external);
         if (external == f.networks.end()) continue;  // told at the router
         const auto& range = external->second.floating;
-        if (!range)
+        if (!range && !out.broken("networks." + r->second.external + ".floating"))
             out.error(p.place, path + ".floating", text, "needs a floating range on networks." + r->second.external,
                       "a floating range");
-        else if (p.floating && (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first ||
-                                range->last < *p.floating))
+        else if (range && p.floating &&
+                 (p.floating->is_v6() != range->first.is_v6() || *p.floating < range->first ||
+                  range->last < *p.floating))
             out.error(p.place, path + ".floating", text, "is outside the floating range",
                       range->first.to_string() + "-" + range->last.to_string());
         if (p.floating && all.external.count(r->second.external))

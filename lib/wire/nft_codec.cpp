@@ -44,7 +44,8 @@ constexpr std::size_t device_name_limit = 15;
 constexpr std::size_t scratch_size = 128 * 1024;
 // What nft(8) accepts as a comment, so that a listing can be loaded again.
 constexpr std::size_t comment_limit = 127;
-constexpr std::uint8_t userdata_rule_comment = 0;  // NFTNL_UDATA_RULE_COMMENT of <libnftnl/udata.h>
+constexpr std::uint8_t userdata_comment_type = 0;  // NFTNL_UDATA_RULE_COMMENT and ..._TABLE_COMMENT of <libnftnl/udata.h>
+constexpr const char* table_mark = "made by weft";
 
 error refuse(std::string object, std::string detail) {
     return {errc::invalid_input, "encode nftables batch", std::move(object), std::move(detail), 0};
@@ -66,7 +67,7 @@ nft::bytes comment_userdata(const std::string& comment) {
         while (end > 0 && (static_cast<std::uint8_t>(text[end]) & 0xc0U) == 0x80U) --end;
         text.resize(end);
     }
-    nft::bytes out{userdata_rule_comment, static_cast<std::uint8_t>(text.size() + 1)};
+    nft::bytes out{userdata_comment_type, static_cast<std::uint8_t>(text.size() + 1)};
     out.insert(out.end(), text.begin(), text.end());
     out.push_back(0);
     return out;
@@ -74,7 +75,7 @@ nft::bytes comment_userdata(const std::string& comment) {
 
 std::string userdata_comment(const std::uint8_t* raw, std::size_t size) {
     for (std::size_t at = 0; at + 2 <= size && at + 2 + raw[at + 1] <= size; at += 2U + raw[at + 1]) {
-        if (raw[at] != userdata_rule_comment) continue;
+        if (raw[at] != userdata_comment_type) continue;
         const std::string text(reinterpret_cast<const char*>(raw + at + 2), raw[at + 1]);
         return text.substr(0, text.find('\0'));
     }
@@ -94,6 +95,8 @@ public:
         const table_ptr t(nftnl_table_alloc());
         nftnl_table_set_u32(t.get(), NFTNL_TABLE_FAMILY, static_cast<std::uint32_t>(family));
         nftnl_table_set_str(t.get(), NFTNL_TABLE_NAME, name.c_str());
+        const nft::bytes mark = comment_userdata(table_mark);
+        nftnl_table_set_data(t.get(), NFTNL_TABLE_USERDATA, mark.data(), static_cast<std::uint32_t>(mark.size()));
         auto* header = start(type, family, flags, std::string(verb) + " " + table_text(family, name));
         nftnl_table_nlmsg_build_payload(header, t.get());
         append();
@@ -303,7 +306,12 @@ result<void> nft_collector::add_table(std::span<const std::uint8_t> message) {
         !nftnl_table_is_set(t.get(), NFTNL_TABLE_NAME))
         return cut("table");
     const std::string name = nftnl_table_get_str(t.get(), NFTNL_TABLE_NAME);
-    if (wanted_.empty() || name == wanted_) tables_[{nftnl_table_get_u32(t.get(), NFTNL_TABLE_FAMILY), name}];
+    if (!wanted_.empty() && name != wanted_) return {};
+    const table_key key{nftnl_table_get_u32(t.get(), NFTNL_TABLE_FAMILY), name};
+    tables_[key];
+    std::uint32_t size = 0;
+    const auto* raw = static_cast<const std::uint8_t*>(nftnl_table_get_data(t.get(), NFTNL_TABLE_USERDATA, &size));
+    if (raw != nullptr && userdata_comment(raw, size) == table_mark) marked_.insert(key);
     return {};
 }
 
@@ -377,10 +385,12 @@ std::vector<nft::table> nft_collector::take() {
         nft::table t;
         t.family = static_cast<nft::family>(key.first);
         t.name = key.second;
+        t.marked = marked_.contains(key);
         for (auto& [name, c] : chains) t.chains.push_back(std::move(c));
         out.push_back(std::move(t));
     }
     tables_.clear();
+    marked_.clear();
     return out;
 }
 

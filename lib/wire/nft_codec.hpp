@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -58,6 +59,7 @@ private:
 
     std::string wanted_;
     std::map<table_key, std::map<std::string, nft::chain>> tables_;
+    std::set<table_key> marked_;
 };
 
 // The text of an error message's extended ack, "" where there is none.

@@ -288,6 +288,15 @@ TEST_CASE("Tables are removed, the absent without error, and foreign tables stay
     REQUIRE(all.has_value());
     REQUIRE(all->size() == 2);
     CHECK((*all)[0].name == "foreign");
+    CHECK_FALSE((*all)[0].marked);
+    CHECK((*all)[1].marked);
+    // The name alone proves nothing, and what nft(8) itself changes in a table of ours leaves it ours.
+    nft_program(ns, "'add table inet weft; add chain ip weft theirs'", &status);
+    REQUIRE(status == 0);
+    const auto ours = read(ns);
+    REQUIRE(ours.size() == 2);
+    CHECK_FALSE(ours[0].marked);
+    CHECK(ours[1].marked);
 }
 
 TEST_CASE("A batch is all or nothing, and its error says where", "[nft][kernel]") {

@@ -24,6 +24,16 @@ def test_a_fault_has_its_place(fabric_text):
     assert caught.value.code == "invalid_input"
 
 
+def test_faults_of_form_and_of_meaning_come_together_at_their_values(fabric_text):
+    text = fabric_text.replace("node: compute1", "node: compute9").replace("type: gre", "typ: gre")
+    lines = text.split("\n")
+    faults = errors(weft.Fabric.from_text(text))
+    assert {row["value"] for row in faults} == {"compute9", "typ"}
+    for row in faults:
+        assert lines[row["line"] - 1][row["column"] - 1:].startswith(row["value"]), row
+        assert row["allowed"]
+
+
 def test_an_unknown_key_is_refused(fabric_text):
     assert errors(weft.Fabric.from_text(fabric_text + "colour: blue\n"))
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every fault of meaning: one line of the example is spoiled, and the diagnostic must name line, column, value and
-// problem.
+// problem. The place is that of the bad value; where the file has none (an absent key), that of its object.
 #include <algorithm>
 
 #include "roles_fixture.hpp"
@@ -36,50 +36,50 @@ TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles]
     const auto diagnostics = roles::validate(grizzly());
     CHECK(std::none_of(diagnostics.begin(), diagnostics.end(),
                        [](const auto& d) { return d.severity == severity::error; }));
-    found(grizzly_text(), {"", "", 30, 7, "8.8.8.8", "not enforced"}, severity::warning);
+    found(grizzly_text(), {"", "", 30, 41, "8.8.8.8", "not enforced"}, severity::warning);
     found(grizzly_text(), {"", "", 33, 24, "default", "not enforced"}, severity::warning);
     found(changed(grizzly_text(), "[controller]", "[controller, vpn-gateway]"),
-          {"", "", 12, 3, "vpn-gateway", "not enforced"}, severity::warning);
-    found(grizzly_text(), {"", "", 47, 14, "network", "not enforced"}, severity::warning);
+          {"", "", 13, 25, "vpn-gateway", "not enforced"}, severity::warning);
+    found(grizzly_text(), {"", "", 47, 3, "network", "not enforced"}, severity::warning);
 }
 
 TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[roles][validate]") {
     const auto told = [](const std::string& from, const std::string& to, int line, int column, const std::string& value) {
         found(changed(grizzly_text(), from, to), {"", to, line, column, value, "not enforced"}, severity::warning);
     };
-    told("mtu: 1500 }", "mtu: 1500, segment: inner }", 8, 3, "inner");
-    told("roles: [controller]", "host: compute1\n    roles: [controller]", 12, 3, "compute1");
-    told("roles: [controller]", "bridges: { bridge-int: [eth0] }\n    roles: [controller]", 12, 3, "bridge-int");
-    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp: false, cidr: 50.50.1.0/24, dns", 30, 7, "false");
-    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp-address: 50.50.1.9, cidr: 50.50.1.0/24, dns", 30, 7, "50.50.1.9");
+    told("mtu: 1500 }", "mtu: 1500, segment: inner }", 8, 58, "inner");
+    told("roles: [controller]", "host: compute1\n    roles: [controller]", 13, 11, "compute1");
+    told("roles: [controller]", "bridges: { bridge-int: [eth0] }\n    roles: [controller]", 13, 16, "bridge-int");
+    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp: false, cidr: 50.50.1.0/24, dns", 30, 21, "false");
+    told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp-address: 50.50.1.9, cidr: 50.50.1.0/24, dns", 30, 29, "50.50.1.9");
     told("net1: { cidr: 50.50.1.0/24, dns", "net1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], cidr: 50.50.1.0/24, dns", 30,
-         7, "10.9.0.0/16");
-    told("{ router1: { ", "{ router1: { snat: false, ", 32, 17, "false");
-    told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 17, "10.10.10.51");
-    told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 17, "10.9.0.0/16");
-    told("vm1: { node: compute1", "vm1: { port-security: false, node: compute1", 35, 7, "false");
-    told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 7, "nobody");
-    told("vm1: { node: compute1", "vm1: { allowed-addresses: [{ address: 50.50.1.99/32 }], node: compute1", 35, 7, "50.50.1.99/32");
+         15, "10.9.0.0/16");
+    told("{ router1: { ", "{ router1: { snat: false, ", 32, 34, "false");
+    told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 28, "10.10.10.51");
+    told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 28, "10.9.0.0/16");
+    told("vm1: { node: compute1", "vm1: { port-security: false, node: compute1", 35, 29, "false");
+    told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
+    told("vm1: { node: compute1", "vm1: { allowed-addresses: [{ address: 50.50.1.99/32 }], node: compute1", 35, 14, "50.50.1.99/32");
 }
 
 TEST_CASE("faults of underlay networks", "[roles][validate]") {
-    spoiled({"cidr: 10.10.10.0/24", "cidr: 10.10.10.1/24", 7, 3, "10.10.10.1/24", "misaligned"});
-    spoiled({"cidr: 10.20.20.0/24", "cidr: 10.10.0.0/16", 8, 3, "10.10.0.0/16", "overlaps networks.management"});
+    spoiled({"cidr: 10.10.10.0/24", "cidr: 10.10.10.1/24", 7, 23, "10.10.10.1/24", "misaligned"});
+    spoiled({"cidr: 10.20.20.0/24", "cidr: 10.10.0.0/16", 8, 23, "10.10.0.0/16", "overlaps networks.management"});
     spoiled({"mtu: 1500", "mtu: 600", 30, 7, "558", "too small"});
-    spoiled({"gateway: 192.168.100.1,", "gateway: 192.168.101.1,", 9, 3, "192.168.101.1", "outside the subnet"});
-    spoiled({"192.168.100.102-192.168.100.126", "192.168.100.102-192.168.101.126", 9, 3,
+    spoiled({"gateway: 192.168.100.1,", "gateway: 192.168.101.1,", 9, 50, "192.168.101.1", "outside the subnet"});
+    spoiled({"192.168.100.102-192.168.100.126", "192.168.100.102-192.168.101.126", 9, 75,
              "192.168.100.102-192.168.101.126", "outside the network"});
-    spoiled({"type: gre, ids: 1-1000", "type: vxlan, ids: 1-16777216", 10, 10, "1-16777216", "out of range"});
+    spoiled({"type: gre, ids: 1-1000", "type: vxlan, ids: 1-16777216", 10, 30, "1-16777216", "out of range"});
 }
 
 TEST_CASE("faults of nodes", "[roles][validate]") {
-    spoiled({"network: management, address: 10.10.10.51", "network: managment, address: 10.10.10.51", 14, 13,
+    spoiled({"network: management, address: 10.10.10.51", "network: managment, address: 10.10.10.51", 14, 30,
              "managment", "unknown network"});
-    spoiled({"address: 10.10.10.52", "address: 10.10.10.51", 18, 7, "10.10.10.51", "duplicate address"});
-    spoiled({"address: 10.20.20.53", "address: 10.20.21.53", 23, 66, "10.20.21.53", "outside the subnet"});
-    spoiled({"address: 10.20.20.53", "address: 10.20.20.255", 23, 66, "10.20.20.255", "outside the subnet"});
+    spoiled({"address: 10.10.10.52", "address: 10.10.10.51", 18, 45, "10.10.10.51", "duplicate address"});
+    spoiled({"address: 10.20.20.53", "address: 10.20.21.53", 23, 103, "10.20.21.53", "outside the subnet"});
+    spoiled({"address: 10.20.20.53", "address: 10.20.20.255", 23, 103, "10.20.20.255", "outside the subnet"});
     spoiled({"eth1: { network: vm-config, address: 10.20.20.53 }",
-             "eth1: { network: external, address: 192.168.100.53 }", 21, 3, "compute1", "no tunnel"});
+             "eth1: { network: external, address: 192.168.100.53 }", 23, 5, "compute1", "no tunnel"});
     spoiled(
         {"eth0: { network: management, address: 10.10.10.52 }", "eth0: { network: management }", 18, 7, "", "missing"});
     fabric in_code = grizzly();
@@ -92,57 +92,57 @@ TEST_CASE("faults of nodes", "[roles][validate]") {
 }
 
 TEST_CASE("faults of tenants", "[roles][validate]") {
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.1.0/25", 32, 17, "net2",
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.1.0/25", 32, 65, "net2",
              "overlaps net1 on the same router"});
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.7/24", 31, 7, "50.50.2.7/24", "misaligned"});
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 10.10.10.0/25", 31, 7, "10.10.10.0/25",
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.7/24", 31, 21, "50.50.2.7/24", "misaligned"});
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 10.10.10.0/25", 31, 21, "10.10.10.0/25",
              "overlaps networks.management"});
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.0/31", 31, 7, "50.50.2.0/31", "no room"});
-    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { mtu: 1459, cidr: 50.50.2.0/24", 31, 7, "1459", "does not fit"});
-    spoiled({"networks: [net1, net2]", "networks: [net1, net3]", 32, 17, "net3", "unknown network"});
-    spoiled({"external: external", "external: extrenal", 32, 17, "extrenal", "unknown network"});
-    spoiled({"external: external", "external: vm-config", 32, 17, "vm-config", "not an external network"});
-    spoiled({"vm1: { node: compute1", "vm1: { node: compute9", 35, 7, "compute9", "unknown node"});
-    spoiled({"vm1: { node: compute1", "vm1: { node: controller", 35, 7, "controller", "not a compute node"});
-    spoiled({"vm1: { node: compute1, network: net1", "vm1: { node: compute1, network: netx", 35, 7, "netx",
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { cidr: 50.50.2.0/31", 31, 21, "50.50.2.0/31", "no room"});
+    spoiled({"net2: { cidr: 50.50.2.0/24", "net2: { mtu: 1459, cidr: 50.50.2.0/24", 31, 20, "1459", "does not fit"});
+    spoiled({"networks: [net1, net2]", "networks: [net1, net3]", 32, 65, "net3", "unknown network"});
+    spoiled({"external: external", "external: extrenal", 32, 38, "extrenal", "unknown network"});
+    spoiled({"external: external", "external: vm-config", 32, 38, "vm-config", "not an external network"});
+    spoiled({"vm1: { node: compute1", "vm1: { node: compute9", 35, 20, "compute9", "unknown node"});
+    spoiled({"vm1: { node: compute1", "vm1: { node: controller", 35, 20, "controller", "not a compute node"});
+    spoiled({"vm1: { node: compute1, network: net1", "vm1: { node: compute1, network: netx", 35, 39, "netx",
              "unknown network"});
-    spoiled({"address: 50.50.1.11", "address: 50.50.3.11", 35, 7, "50.50.3.11", "outside the subnet"});
-    spoiled({"address: 50.50.1.11", "address: 50.50.1.1", 35, 7, "50.50.1.1", "duplicate address"});
-    spoiled({"address: 50.50.1.22", "address: 50.50.1.21", 43, 7, "50.50.1.21", "duplicate address"});
-    spoiled({"address: 50.50.1.11, floating: auto", "floating: 192.168.100.50", 35, 7, "192.168.100.50",
+    spoiled({"address: 50.50.1.11", "address: 50.50.3.11", 35, 54, "50.50.3.11", "outside the subnet"});
+    spoiled({"address: 50.50.1.11", "address: 50.50.1.1", 35, 54, "50.50.1.1", "duplicate address"});
+    spoiled({"address: 50.50.1.22", "address: 50.50.1.21", 43, 54, "50.50.1.21", "duplicate address"});
+    spoiled({"address: 50.50.1.11, floating: auto", "floating: 192.168.100.50", 35, 55, "192.168.100.50",
              "outside the floating range"});
-    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 42, 7, "auto",
+    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 42, 76, "auto",
              "needs a router"});
-    spoiled({"security-groups: [default] }", "security-groups: [web] }", 35, 7, "web", "unknown security group"});
-    spoiled({"protocol: icmp }", "protocol: icmq }", 33, 24, "icmq", "unknown protocol"});
-    spoiled({"ports: 22", "ports: 0-70000", 33, 24, "0-70000", "not a port"});
+    spoiled({"security-groups: [default] }", "security-groups: [web] }", 35, 100, "web", "unknown security group"});
+    spoiled({"protocol: icmp }", "protocol: icmq }", 33, 58, "icmq", "unknown protocol"});
+    spoiled({"ports: 22", "ports: 0-70000", 33, 90, "0-70000", "not a port"});
 }
 
 TEST_CASE("ids and addresses that several tenants share", "[roles][validate]") {
     auto text = changed(grizzly_text(), "net1: { cidr: 50.50.1.0/24, dns", "net1: { id: 5, cidr: 50.50.1.0/24, dns");
     text = changed(text, "net1: { cidr: 50.50.1.0/24 }", "net1: { id: 5, cidr: 50.50.1.0/24 }");
-    found(text, {"", "two networks of id 5", 39, 17, "5", "duplicate id"});
+    found(text, {"", "two networks of id 5", 39, 29, "5", "duplicate id"});
     text = changed(grizzly_text(), "routers:  { router1: { external: external,",
                    "routers:  { router1: { address: 192.168.100.51, external: external,");
-    found(text, {"", "router with the controller's address", 32, 17, "192.168.100.51", "duplicate address"});
+    found(text, {"", "router with the controller's address", 32, 37, "192.168.100.51", "duplicate address"});
     text = changed(grizzly_text(), "address: 50.50.1.21, floating: auto",
                    "address: 50.50.1.21, floating: 192.168.100.110");
     text = changed(text, "address: 50.50.1.11, floating: auto", "address: 50.50.1.11, floating: 192.168.100.110");
-    found(text, {"", "one floating address for two", 42, 7, "192.168.100.110", "duplicate address"});
+    found(text, {"", "one floating address for two", 42, 76, "192.168.100.110", "duplicate address"});
 }
 
 TEST_CASE("faults of expectations, checks and the lab", "[roles][validate]") {
-    spoiled({"from: lan1", "from: lan9", 45, 5, "lan9", "unknown endpoint"});
-    spoiled({"to: proj_one/vm1", "to: vm1", 45, 5, "vm1", "ambiguous short name"});
-    spoiled({"to: proj_one/vm1", "to: proj_one/vm9", 45, 5, "proj_one/vm9", "unknown endpoint"});
-    spoiled({"to: proj_one/vm1, via: floating", "to: proj_one/vm2, via: floating", 45, 5, "floating", "has none"});
+    spoiled({"from: lan1", "from: lan9", 45, 13, "lan9", "unknown endpoint"});
+    spoiled({"to: proj_one/vm1", "to: vm1", 45, 23, "vm1", "ambiguous short name"});
+    spoiled({"to: proj_one/vm1", "to: proj_one/vm9", 45, 23, "proj_one/vm9", "unknown endpoint"});
+    spoiled({"to: proj_one/vm1, via: floating", "to: proj_one/vm2, via: floating", 45, 42, "floating", "has none"});
     spoiled(
-        {"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 45, 5, "vm-config", "has no address"});
-    spoiled({"  network: [ { ping", "  netwrok: [ { ping", 47, 14, "netwrok", "unknown node"});
+        {"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 45, 40, "vm-config", "has no address"});
+    spoiled({"  network: [ { ping", "  netwrok: [ { ping", 47, 3, "netwrok", "unknown node"});
     spoiled({"lan1: { network: external, address: 192.168.100.200 }",
-             "lan1: { network: external, address: 192.168.100.51 }", 50, 13, "192.168.100.51", "duplicate address"});
-    spoiled({"lan1: { network: external", "lan1: { network: outside", 50, 13, "outside", "unknown network"});
-    spoiled({"address: 203.0.113.10", "address: 203.0.114.10", 50, 68, "203.0.114.10", "outside the subnet"});
+             "lan1: { network: external, address: 192.168.100.51 }", 50, 49, "192.168.100.51", "duplicate address"});
+    spoiled({"lan1: { network: external", "lan1: { network: outside", 50, 30, "outside", "unknown network"});
+    spoiled({"address: 203.0.113.10", "address: 203.0.114.10", 50, 109, "203.0.114.10", "outside the subnet"});
     // vm3 is unique, so its short name serves.
     const auto text = changed(grizzly_text(), "to: proj_one/vm1", "to: vm3");
     for (const auto& d : roles::validate(parsed(text))) CHECK(d.severity == severity::warning);

@@ -20,6 +20,13 @@ struct source_place {
     friend bool operator==(const source_place&, const source_place&) { return true; }  // never part of the value
 };
 
+// Where every value of a fabric file stands, by the path that diagnostics use ("tenants.proj_one.ports.vm1.node"); a list's
+// item also by its value ("nodes.network.roles[network]"). A map or list stands where its key does. Empty when built in code.
+struct source_places {
+    std::map<std::string, source_place> by_path;
+    friend bool operator==(const source_places&, const source_places&) { return true; }  // never part of the value
+};
+
 enum class severity { error, warning };
 
 // One fault of a fabric file: "grizzly.yaml:12:9: networks.external.floating: 10.0.0.1 is outside … (allowed: …)".
@@ -196,6 +203,7 @@ struct fabric {
     std::map<std::string, std::vector<check>> checks;  // by node
     lab_options lab;
     std::string file;                                  // where it was read from; "" when built in code
+    source_places places;
     friend bool operator==(const fabric&, const fabric&) = default;
 };
 

@@ -48,7 +48,10 @@ struct table {
     nft::family family = nft::family::inet;
     std::string name;
     std::vector<chain> chains;  // sorted by name
-    friend bool operator==(const table&, const table&) = default;
+    bool marked = true;         // as read: whether weft made it, by the comment that it gives its tables; not compared
+    friend bool operator==(const table& a, const table& b) {
+        return a.family == b.family && a.name == b.name && a.chains == b.chains;
+    }
 };
 
 // A rule is built by chaining: rule_builder().iifname("eth1").ip_protocol(47).accept("tunnel").

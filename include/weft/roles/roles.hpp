@@ -13,6 +13,8 @@ using lock = std::map<std::string, std::string>;
 
 // All faults at once, cross-node ones included; warnings name keys that are understood but not yet enforced.
 std::vector<diagnostic> validate(const fabric&);
+// The same together with the faults of form that parse_fabric found, without what only follows from one of those.
+std::vector<diagnostic> validate(const fabric&, const std::vector<diagnostic>& of_form);
 
 struct allocation { weft::fabric fabric; roles::lock lock; };
 // What the file leaves open is filled: values in the file win, then the lock, then the first free one in name order.
