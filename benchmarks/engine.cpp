@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the pure parts cost per object on inputs that grow tenfold: where work is linear, the columns stay level. Prints a table
-// of medians; touches nothing outside the process. May include: weft's public headers, std, fmt. A fault ends it with status 1.
-#include "weft/model/fabric_file.hpp"
-#include "weft/model/plan.hpp"
-#include "weft/ovs/flows.hpp"
-#include "weft/roles/roles.hpp"
-
+// What the pure parts cost per object on inputs that grow tenfold: where work is linear, the columns stay level. Prints
+// a table of medians; touches nothing outside the process. May include: weft's public headers, std, fmt. A fault ends
+// it with status 1.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
+
+#include "weft/model/fabric_file.hpp"
+#include "weft/model/plan.hpp"
+#include "weft/ovs/flows.hpp"
+#include "weft/roles/roles.hpp"
 
 using namespace weft;
 
@@ -38,7 +39,8 @@ double median_ns(const std::function<void()>& work) {
 
 void row(const std::string& what, std::size_t count, const std::string& unit, const std::function<void()>& work) {
     const double ns = median_ns(work);
-    fmt::print("{:<44} {:>7} {:<8} {:>12.0f} us {:>10.0f} ns each\n", what, count, unit, ns / 1000, ns / static_cast<double>(count));
+    fmt::print("{:<44} {:>7} {:<8} {:>12.0f} us {:>10.0f} ns each\n", what, count, unit, ns / 1000,
+               ns / static_cast<double>(count));
     std::fflush(stdout);
 }
 
@@ -92,8 +94,10 @@ void bench_diff() {
             need(p.has_value(), "diff failed");
             return p->steps.size();
         };
-        row("diff + order, all is new", count, "objects", [&] { need(steps(nothing, full) >= count, "too few steps"); });
-        row("diff + order, all is in place", count, "objects", [&] { need(steps(full, full) == 0, "steps where all is in place"); });
+        row("diff + order, all is new", count, "objects",
+            [&] { need(steps(nothing, full) >= count, "too few steps"); });
+        row("diff + order, all is in place", count, "objects",
+            [&] { need(steps(full, full) == 0, "steps where all is in place"); });
         row("diff + order, all goes", count, "objects", [&] { need(steps(full, nothing) > 0, "no steps"); });
     }
 }
@@ -103,7 +107,8 @@ void bench_flows() {
         const auto flows = host_with(count).flows["br-int"];
         ovs::port_numbers numbers;
         for (std::size_t i = 0; i < count; ++i) numbers[fmt::format("tap{:08}", i)] = static_cast<std::uint32_t>(i + 1);
-        row("canonical flows, as many ports", count, "flows", [&] { need(ovs::canonical(flows, numbers).has_value(), "a flow does not parse"); });
+        row("canonical flows, as many ports", count, "flows",
+            [&] { need(ovs::canonical(flows, numbers).has_value(), "a flow does not parse"); });
     }
 }
 
@@ -130,7 +135,8 @@ tenants:
     routers: { r: { external: external, networks: [net] } }
     ports:
 )";
-    for (std::size_t i = 0; i < vms; ++i) text += fmt::format("      vm{}: {{ node: compute, network: net, floating: auto }}\n", i);
+    for (std::size_t i = 0; i < vms; ++i)
+        text += fmt::format("      vm{}: {{ node: compute, network: net, floating: auto }}\n", i);
     return text;
 }
 
@@ -139,9 +145,11 @@ void bench_fabric() {
         const auto text = fabric_text(vms);
         const auto parsed = parse_fabric(text, "bench.yaml");
         need(parsed.ok(), "the fabric does not parse");
-        row(fmt::format("parse a fabric of {} VMs", vms), text.size() / 1024 + 1, "KiB", [&] { need(parse_fabric(text, "").ok(), "parse"); });
+        row(fmt::format("parse a fabric of {} VMs", vms), text.size() / 1024 + 1, "KiB",
+            [&] { need(parse_fabric(text, "").ok(), "parse"); });
         row(fmt::format("validate it"), vms, "VMs", [&] { (void)roles::validate(parsed.fabric); });
-        row(fmt::format("allocate it"), vms, "VMs", [&] { need(roles::allocate(parsed.fabric, {}).has_value(), "allocate"); });
+        row(fmt::format("allocate it"), vms, "VMs",
+            [&] { need(roles::allocate(parsed.fabric, {}).has_value(), "allocate"); });
         const auto complete = roles::allocate(parsed.fabric, {}).value().fabric;
         host_facts facts;
         facts.datapath = "netdev";

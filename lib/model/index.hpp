@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A look-up by key over a list, in constant time. It points into the list, which must outlive it and stay as it is; of several with
-// one key the first is found. Keys are what boost::hash knows: texts, numbers, addresses, tuples of them and described values.
-// Cannot fail. May include: core, Boost.ContainerHash.
+// A look-up by key over a list, in constant time. It points into the list, which must outlive it and stay as it is; of
+// several with one key the first is found. Keys are what boost::hash knows: texts, numbers, addresses, tuples of them
+// and described values. Cannot fail. May include: core, Boost.ContainerHash.
 #pragma once
 
-#include "weft/core/address.hpp"
-
 #include <boost/container_hash/hash.hpp>
-
 #include <functional>
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
 #include <vector>
+
+#include "weft/core/address.hpp"
 
 // Asio tells only std::hash how to hash an address.
 namespace boost::asio::ip {
@@ -22,14 +21,20 @@ inline std::size_t hash_value(const address& a) { return std::hash<address>()(a)
 namespace weft {
 
 inline std::size_t hash_value(const mac_address& m) { return boost::hash_range(m.bytes.begin(), m.bytes.end()); }
-inline std::size_t hash_value(const ip_prefix& p) { return boost::hash<std::pair<ip_address, std::uint8_t>>()({p.address, p.length}); }
+inline std::size_t hash_value(const ip_prefix& p) {
+    return boost::hash<std::pair<ip_address, std::uint8_t>>()({p.address, p.length});
+}
 
 // What most lists are told apart by.
 struct by_name {
-    template <class T> std::string_view operator()(const T& one) const { return one.name; }
+    template <class T>
+    std::string_view operator()(const T& one) const {
+        return one.name;
+    }
 };
 
-template <class T, class Key = by_name> class index {
+template <class T, class Key = by_name>
+class index {
 public:
     using key_type = std::decay_t<std::invoke_result_t<Key, const T&>>;
 

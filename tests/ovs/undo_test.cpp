@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a failed run puts back in Open vSwitch, on a real, private ovsdb-server and ovs-vswitchd; a namespace stands for the host.
-// Skips where none can be started.
+// What a failed run puts back in Open vSwitch, on a real, private ovsdb-server and ovs-vswitchd; a namespace stands for
+// the host. Skips where none can be started.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
 #include "ovs/switch_fixture.hpp"
 #include "ovs/test_rows.hpp"
 #include "skip.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/netlink/session.hpp"
-
-#include <catch2/catch.hpp>
-
-#include <unistd.h>
 
 using namespace weft;
 using namespace weft::test;
@@ -50,14 +50,15 @@ TEST_CASE("a bridge whose removal is undone has the ports of others again, with 
     auto ours = bridge("br-int");
     ours.external_ids = marks;
     auto changes = add_bridge(ours);
-    auto patch = port("patch-tun", "patch", {{"peer", "patch-int"}});
-    patch.external_ids = marks;
-    changes.ports.push_back({"br-int", std::nullopt, patch});
+    auto tap = port("ours1", "internal");
+    tap.external_ids = marks;
+    changes.ports.push_back({"br-int", std::nullopt, tap});
     db.commit(changes).value();
-    h.sw.vsctl({"add-port", "br-int", "theirs1", "tag=7", "other_config:theirs=1", "external_ids:note=keep", "--", "set", "interface", "theirs1",
-                "type=internal", "mac=\"02:00:00:00:00:07\"", "external_ids:iface-id=u1", "mtu_request=1400"});
-    h.sw.vsctl({"add-port", "br-int", "theirs2", "vlan_mode=trunk", "trunks=10,20", "--", "set", "interface", "theirs2", "type=gre",
-                "options:remote_ip=192.0.2.9", "options:key=5", "ofport_request=99"});
+    h.sw.vsctl({"add-port", "br-int", "theirs1", "tag=7", "other_config:theirs=1", "external_ids:note=keep", "--",
+                "set", "interface", "theirs1", "type=internal", "mac=\"02:00:00:00:00:07\"", "external_ids:iface-id=u1",
+                "mtu_request=1400"});
+    h.sw.vsctl({"add-port", "br-int", "theirs2", "vlan_mode=trunk", "trunks=10,20", "--", "set", "interface", "theirs2",
+                "type=gre", "options:remote_ip=192.0.2.9", "options:key=5", "ofport_request=99"});
     const auto before = db.snapshot().value();
     REQUIRE(before.size() == 1);
     REQUIRE(before[0].ports.size() == 3);
