@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace weft::apply {
 namespace {
@@ -39,12 +40,21 @@ bool together(const step& a, const step& b) {
     return transport_of(a) == transport_of(b) && (transport_of(a) == transport::ovsdb || a.scope == b.scope);
 }
 
+// The end of the run of steps from `first` on that goes out together.
+std::size_t group_end(const std::vector<step>& steps, std::size_t first) {
+    auto last = first + 1;
+    while (last < steps.size() && together(steps[first], steps[last])) ++last;
+    return last;
+}
+
+using indexes = std::vector<std::size_t>;
+
 class executor {
 public:
     executor(const place& where, const plan& p) : where_(where), plan_(p) {}
 
-    // Runs [first, last) of `steps`; `done` counts those that took effect.
-    result<void> group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+    // Runs [first, last) of `steps`; `done` gets those that took effect, in order. With netlink that may be some after the failed one.
+    result<void> group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
         switch (transport_of(steps[first])) {
             case transport::namespaces: return each(steps, first, last, done, [&](const step& s) { return one_namespace(s); });
             case transport::sysctl: return sysctls(steps, first, last, done);
@@ -60,14 +70,15 @@ public:
 
 private:
     template <class F>
-    result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done, F run) {
-        for (std::size_t i = first; i < last; ++i, ++done) {
+    result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, F run) {
+        for (std::size_t i = first; i < last; ++i) {
             if (auto ok = run(steps[i]); !ok) return ok;
+            done.push_back(i);
         }
         return {};
     }
-    static result<void> all(result<void> outcome, std::size_t first, std::size_t last, std::size_t& done) {
-        if (outcome) done += last - first;
+    static result<void> all(result<void> outcome, std::size_t first, std::size_t last, indexes& done) {
+        for (std::size_t i = first; outcome && i < last; ++i) done.push_back(i);
         return outcome;
     }
 
@@ -92,7 +103,7 @@ private:
         return {};
     }
 
-    result<void> sysctls(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+    result<void> sysctls(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
         auto handle = open(steps[first].scope);
         if (!handle) return handle.error();
         if (steps[first].scope.empty()) {
@@ -121,8 +132,10 @@ private:
         std::size_t written = 0;
         auto outcome = netlink::write_sysctls(*handle, values, written);
         // On a failure the first that was not written; steps without a value have no effect either way.
-        for (std::size_t i = first; i < last && (outcome || written > 0 || !steps[i].after); ++i, ++done)
+        for (std::size_t i = first; i < last && (outcome || written > 0 || !steps[i].after); ++i) {
             if (steps[i].after && written > 0) --written;
+            done.push_back(i);
+        }
         return outcome;
     }
 
@@ -135,7 +148,7 @@ private:
             o);
     }
 
-    result<void> netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+    result<void> netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
         const auto& scope = steps[first].scope;
         auto at = sessions_.find(scope);
         if (at == sessions_.end()) {
@@ -158,15 +171,17 @@ private:
             }
         }
         const auto outcomes = at->second.run(changes);
+        result<void> ok;
         for (std::size_t i = 0; i < outcomes.size(); ++i) {
-            if (!outcomes[i]) {
+            if (outcomes[i]) {
+                done.push_back(first + i);  // after a failure too: what was sent with it has taken effect
+            } else if (ok) {
                 auto e = outcomes[i].error();
                 e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + steps[first + i].to_string();
-                return e;
+                ok = e;
             }
-            ++done;
         }
-        return {};
+        return ok;
     }
 
     // A change message carries what changes and nothing else, so that no other attribute is touched.
@@ -198,7 +213,7 @@ private:
         return netlink::nft_apply(*handle, change);
     }
 
-    result<void> ovsdb_group(const std::vector<step>& steps, std::size_t first, std::size_t last, std::size_t& done) {
+    result<void> ovsdb_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
         auto database = ovs::database::connect(where_.ovs_rundir);
         if (!database) return database.error();
         ovs::change_set set;
@@ -209,6 +224,9 @@ private:
                 ovs::bridge_change c;
                 if (s.before) c.before = std::get<ovs::bridge_row>(*s.before);
                 if (s.after) c.after = std::get<ovs::bridge_row>(*s.after);
+                // A bridge that comes back brings the ports that went with it.
+                if (!s.before)
+                    for (const auto& p : c.after->ports) set.ports.push_back({c.after->name, std::nullopt, p});
                 set.bridges.push_back(std::move(c));
             } else {
                 ovs::port_change c{s.scope, std::nullopt, std::nullopt};
@@ -217,9 +235,10 @@ private:
                 set.ports.push_back(std::move(c));
             }
         }
+        rows_.reset();
         auto outcomes = database->commit(set);
         if (!outcomes) return outcomes.error();
-        done += last - first;  // the rows stand, also where vswitchd could not open a device: an undo must take them back
+        for (std::size_t i = first; i < last; ++i) done.push_back(i);  // the rows stand, also where vswitchd could not open a device: an undo must take them back
         for (const auto& o : *outcomes) {
             if (o.ofport == -1 || !o.error.empty()) {
                 return error{errc::system_error, "open port", o.interface, "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};
@@ -230,37 +249,58 @@ private:
 
     result<void> flow_group(const std::vector<step>& steps, std::size_t first, std::size_t last) {
         const auto& bridge = steps[first].scope;
-        auto database = ovs::database::connect(where_.ovs_rundir);
-        if (!database) return database.error();
-        auto bridges = database->snapshot();
-        if (!bridges) return bridges.error();
+        if (!rows_) {
+            auto database = ovs::database::connect(where_.ovs_rundir);
+            if (!database) return database.error();
+            auto rows = database->snapshot();
+            if (!rows) return rows.error();
+            rows_ = std::move(*rows);
+        }
         ovs::flow_change change;
         for (std::size_t i = first; i < last; ++i) {
             const auto& s = steps[i];
             if (s.after) change.add.push_back(std::get<ovs::flow>(*s.after));
             else change.remove.push_back(std::get<ovs::flow>(*s.before));
         }
-        return ovs::apply_flows(where_.ovs_rundir, bridge, change, numbers_of(*bridges, bridge));
+        return ovs::apply_flows(where_.ovs_rundir, bridge, change, numbers_of(*rows_, bridge));
     }
 
     const place& where_;
     const plan& plan_;
     std::map<std::string, netlink::session> sessions_;  // by scope
+    std::optional<std::vector<ovs::bridge_row>> rows_;  // as read after the last transaction, for the port numbers of flows
 };
 
-// Runs all steps; on failure says how many took effect, in order.
-result<void> run_all(executor& exec, const std::vector<step>& steps, std::size_t& done) {
-    done = 0;
-    while (done < steps.size()) {
-        const auto first = done;
-        auto last = first + 1;
-        while (last < steps.size() && together(steps[first], steps[last])) ++last;
-        auto count = std::size_t{0};
-        auto ok = exec.group(steps, first, last, count);
-        done = first + count;
-        if (!ok) return ok;
+// Runs all steps; on failure `done` says which took effect, in order.
+result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& done) {
+    for (std::size_t first = 0; first < steps.size();) {
+        const auto last = group_end(steps, first);
+        if (auto ok = exec.group(steps, first, last, done); !ok) return ok;
+        first = last;
     }
     return {};
+}
+
+// Runs the inverse of what was done, in reverse and in groups too. What a failed group left undone is tried again step by step, so
+// that one step that cannot be undone holds back no other. Gives one line for each that remains.
+std::string undo(executor& exec, const std::vector<step>& steps, const indexes& done) {
+    std::vector<step> back;
+    for (auto i = done.rbegin(); i != done.rend(); ++i) back.push_back(steps[*i].inverse());
+    std::string remains;
+    for (std::size_t first = 0, last = 0; first < back.size(); first = last) {
+        last = group_end(back, first);
+        indexes undone;
+        const auto all = exec.group(back, first, last, undone);
+        if (!all && undone.size() == last - first) remains += "\n  undone, yet: " + all.error().message();
+        const std::set<std::size_t> well(undone.begin(), undone.end());
+        for (auto i = first; i < last; ++i) {
+            if (well.contains(i)) continue;
+            if (auto ok = exec.group(back, i, i + 1, undone); !ok) {
+                remains += "\n  not undone: " + back[i].inverse().to_string() + ": " + ok.error().message();
+            }
+        }
+    }
+    return remains;
 }
 
 // One weft writes to a host at a time. The lock goes with the process.
@@ -317,17 +357,10 @@ report report_since(const counters& start, const plan& p) {
 result<report> execute_locked(const place& where, const plan& p) {
     const counters start;
     executor exec(where, p);
-    std::size_t done = 0;
+    indexes done;
     if (auto ok = run_all(exec, p.steps, done); !ok) {
         auto failure = ok.error();
-        std::string remains;
-        for (std::size_t i = done; i-- > 0;) {
-            const std::vector<step> back = {p.steps[i].inverse()};
-            std::size_t undone = 0;
-            if (auto undo = exec.group(back, 0, 1, undone); !undo) {
-                remains += "\n  not undone: " + p.steps[i].to_string() + ": " + undo.error().message();
-            }
-        }
+        const auto remains = undo(exec, p.steps, done);
         failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
         return failure;
     }

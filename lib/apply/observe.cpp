@@ -10,6 +10,7 @@
 #include "weft/ovs/flows.hpp"
 
 #include "apply/internal.hpp"
+#include "model/index.hpp"
 
 #include <unistd.h>
 
@@ -18,11 +19,6 @@
 
 namespace weft::apply {
 namespace {
-
-const namespace_state* find_namespace(const host_state& state, const std::string& name) {
-    const auto at = std::find_if(state.namespaces.begin(), state.namespaces.end(), [&](const auto& n) { return n.name == name; });
-    return at == state.namespaces.end() ? nullptr : &*at;
-}
 
 result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted) {
     namespace_state seen;
@@ -91,10 +87,11 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     for (const auto& name : ours) {
         if (exist.contains(name)) names.insert(name);
     }
+    const index wanted_namespaces(wanted.namespaces);
     for (const auto& name : names) {
         namespace_state nothing;
         nothing.name = name;
-        const auto* want = find_namespace(wanted, name);
+        const auto* want = wanted_namespaces.find(name);
         if (!want && !name.empty()) {
             seen.namespaces.push_back(nothing);  // only its removal is of interest
             continue;
@@ -113,8 +110,9 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     auto bridges = database->snapshot();
     if (!bridges) return bridges.error();
     seen.bridges = std::move(*bridges);
+    const index seen_bridges(seen.bridges);
     for (const auto& [bridge, flows] : wanted.flows) {
-        if (std::none_of(seen.bridges.begin(), seen.bridges.end(), [&](const auto& b) { return b.name == bridge; })) continue;
+        if (!seen_bridges.find(bridge)) continue;
         auto dumped = ovs::dump_flows(where.ovs_rundir, bridge, numbers_of(seen.bridges, bridge));
         if (!dumped) return dumped.error();
         seen.flows[bridge] = std::move(*dumped);
@@ -132,11 +130,11 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
     if (!session) return session.error();
     auto links = session->links();
     if (!links) return links.error();
+    const index by_name(*links);
     for (const auto& [name, nic] : at->second.nics) {
-        for (const auto& l : *links) {
-            if (l.name == name && l.mac) out.nic_macs[name] = *l.mac;
-        }
-        if (!out.nic_macs.contains(name)) {
+        const auto* l = by_name.find(name);
+        if (l && l->mac) out.nic_macs[name] = *l->mac;
+        else {
             return error{errc::not_found, "read facts", "NIC " + name + " of node " + node_name,
                          "this host has no such link; nothing was changed", 0};
         }
@@ -169,28 +167,26 @@ result<plan> make_plan(const place& where, const host_state& given) {
     auto memory = found_sysctls(wanted.fabric, wanted.node);
     if (!memory) return memory.error();
     std::set<std::string> restored;
-    for (const auto& [where_and_key, value] : *memory) {
-        const auto bar = where_and_key.find('|');
-        const auto scope = where_and_key.substr(0, bar);
-        const auto key = where_and_key.substr(bar + 1);
-        for (auto& n : wanted.namespaces) {
-            if (n.name == scope && n.sysctls.emplace(key, value).second) restored.insert(where_and_key);
+    for (auto& n : wanted.namespaces) {
+        const auto scope = n.name + "|";
+        for (auto at = memory->lower_bound(scope); at != memory->end() && at->first.starts_with(scope); ++at) {
+            if (n.sysctls.emplace(at->first.substr(scope.size()), at->second).second) restored.insert(at->first);
         }
     }
     auto seen = observe(where, wanted);
     if (!seen) return seen.error();
     for (auto& [bridge, flows] : wanted.flows) {
-        const auto numbers = numbers_of(seen->bridges, bridge);
-        for (auto& f : flows) {
-            auto one = ovs::canonical(f, numbers);
-            if (one) f = std::move(*one);
-            else if (one.error().code != errc::not_found) return one.error();
+        auto spelled = ovs::canonical(flows, numbers_of(seen->bridges, bridge));
+        for (std::size_t i = 0; i < flows.size(); ++i) {
+            if (spelled[i]) flows[i] = std::move(*spelled[i]);
+            else if (spelled[i].error().code != errc::not_found) return spelled[i].error();
             // A port without a number yet: the flow cannot be in place, and keeps its own words in the plan.
         }
     }
     // Keys whose module is not loaded (bridge netfilter, conntrack), and remembered keys whose device is gone, cannot be compared.
+    const index seen_namespaces(seen->namespaces);
     for (auto& n : wanted.namespaces) {
-        const auto* have = find_namespace(*seen, n.name);
+        const auto* have = seen_namespaces.like(n);
         if (!have) continue;
         std::erase_if(n.sysctls, [&](const auto& pair) {
             const bool optional = pair.first.starts_with("net/bridge/") || pair.first.starts_with("net/netfilter/");

@@ -2,6 +2,7 @@
 // diff: what must be done so that a seen host becomes the wanted one. Pure. What bears no mark of ours is never part of a
 // step; a wanted name that is taken by such an object is an error, found before anything runs. May include: core, model.
 #include "model/describe.hpp"
+#include "model/index.hpp"
 #include "model/order.hpp"
 
 #include <algorithm>
@@ -49,13 +50,14 @@ public:
         plan_.node = wanted_.node;
         plan_.pending = wanted_.pending;
         static const namespace_state nothing;
+        const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
-            const auto* have = find_namespace(seen_, want.name);
+            const auto* have = seen.like(want);
             if (!have) add(want.name, std::nullopt, namespace_object{want.name});
             if (auto ok = one_namespace(have ? *have : nothing, want); !ok) return ok.error();
         }
         for (const auto& have : seen_.namespaces) {
-            if (find_namespace(wanted_, have.name)) continue;
+            if (wanted.like(have)) continue;
             if (have.name.empty()) {
                 namespace_state empty;
                 if (auto ok = one_namespace(have, empty); !ok) return ok.error();
@@ -72,31 +74,21 @@ public:
 private:
     // A seen service is one that lives and is ours: observing has sorted out the rest.
     void services() {
-        const auto by_name = [](const std::vector<service>& all, const std::string& name) -> const service* {
-            const auto at = std::find_if(all.begin(), all.end(), [&](const service& s) { return s.name == name; });
-            return at == all.end() ? nullptr : &*at;
-        };
+        const index seen(seen_.services), wanted(wanted_.services);
         for (const auto& w : wanted_.services) {
-            const auto* h = by_name(seen_.services, w.name);
+            const auto* h = seen.like(w);
             if (!h) add(w.space, std::nullopt, w);
             else if (*h != w) add(w.space, *h, w);
         }
         for (const auto& h : seen_.services) {
-            if (!by_name(wanted_.services, h.name)) add(h.space, h, std::nullopt);
+            if (!wanted.like(h)) add(h.space, h, std::nullopt);
         }
-    }
-    static const namespace_state* find_namespace(const host_state& state, const std::string& name) {
-        const auto at = std::find_if(state.namespaces.begin(), state.namespaces.end(), [&](const auto& n) { return n.name == name; });
-        return at == state.namespaces.end() ? nullptr : &*at;
     }
     void add(const std::string& scope, std::optional<state_object> before, std::optional<state_object> after, std::string bounces = {}) {
         plan_.steps.push_back({scope, std::move(before), std::move(after), std::move(bounces)});
     }
     std::string mark() const { return "weft:" + wanted_.fabric + "/"; }
     bool ours(const link& l) const { return l.group == weft_link_group && l.alias.starts_with(mark()); }
-    bool is_bridge(const std::string& name) const {
-        return std::any_of(wanted_.bridges.begin(), wanted_.bridges.end(), [&](const auto& b) { return b.name == name; });
-    }
 
     result<void> one_namespace(const namespace_state& have, const namespace_state& want) {
         const auto& scope = want.name.empty() ? have.name : want.name;
@@ -117,15 +109,12 @@ private:
     }
 
     result<void> links(const std::string& scope, const namespace_state& have, const namespace_state& want) {
-        const auto by_name = [](const std::vector<link>& all, const std::string& name) -> const link* {
-            const auto at = std::find_if(all.begin(), all.end(), [&](const link& l) { return l.name == name; });
-            return at == all.end() ? nullptr : &*at;
-        };
+        const index seen(have.links), wanted(want.links);
         for (const auto& w : want.links) {
-            const auto* h = by_name(have.links, w.name);
+            const auto* h = seen.like(w);
             const bool physical = std::holds_alternative<physical_options>(w.options);
             if (!h) {
-                if (physical && !is_bridge(w.name) && w.name != "lo") {
+                if (physical && !wanted_bridges_.find(w.name) && w.name != "lo") {
                     return error{errc::not_found, "plan", "link " + w.name + (scope.empty() ? "" : " in " + scope),
                                  "this host has no such NIC; nothing was changed", 0};
                 }
@@ -158,7 +147,7 @@ private:
             compare_link(scope, *h, w);
         }
         for (const auto& h : have.links) {
-            if (ours(h) && !by_name(want.links, h.name)) add(scope, h, std::nullopt, h.name + " is removed");
+            if (ours(h) && !wanted.like(h)) add(scope, h, std::nullopt, h.name + " is removed");
         }
         return {};
     }
@@ -187,47 +176,41 @@ private:
     }
 
     result<void> tables(const std::string& scope, const namespace_state& have, const namespace_state& want) {
-        const auto same_name = [](const nft::table& a, const nft::table& b) { return a.family == b.family && a.name == b.name; };
+        const auto key = [](const nft::table& t) { return std::tuple(t.family, std::string_view(t.name)); };
+        const index seen(have.tables, key), wanted(want.tables, key);
         for (const auto& w : want.tables) {
-            const auto at = std::find_if(have.tables.begin(), have.tables.end(), [&](const auto& h) { return same_name(h, w); });
-            if (at == have.tables.end()) add(scope, std::nullopt, w);
-            else if (!at->marked) return foreign("nft table", step{scope, {}, w, {}}.object_name(), scope);
-            else if (!(*at == w)) add(scope, *at, w);
+            const auto* h = seen.like(w);
+            if (!h) add(scope, std::nullopt, w);
+            else if (!h->marked) return foreign("nft table", step{scope, {}, w, {}}.object_name(), scope);
+            else if (!(*h == w)) add(scope, *h, w);
         }
         for (const auto& h : have.tables) {
-            if (h.marked && std::none_of(want.tables.begin(), want.tables.end(), [&](const auto& w) { return same_name(h, w); })) {
-                add(scope, h, std::nullopt);
-            }
+            if (h.marked && !wanted.like(h)) add(scope, h, std::nullopt);
         }
         return {};
     }
 
     void addresses(const std::string& scope, const namespace_state& have, const namespace_state& want) {
-        const auto same = [](const address_entry& a, const address_entry& b) { return a.device == b.device && a.address == b.address; };
-        const auto among = [&](const std::vector<address_entry>& all, const address_entry& a) {
-            return std::any_of(all.begin(), all.end(), [&](const auto& b) { return same(a, b); });
-        };
-        for (const auto& w : want.addresses) {
-            if (!among(have.addresses, w)) add(scope, std::nullopt, w);
-        }
-        for (const auto& h : have.addresses) {
-            if (h.protocol == weft_protocol && !among(want.addresses, h)) add(scope, h, std::nullopt);
-        }
+        const auto key = [](const address_entry& a) { return std::tuple(std::string_view(a.device), a.address); };
+        missing_and_extra(scope, have.addresses, want.addresses, key);
     }
 
     template <class T> void by_value(const std::string& scope, const std::vector<T>& have, const std::vector<T>& want) {
-        const auto among = [](const std::vector<T>& all, const T& one) { return std::find(all.begin(), all.end(), one) != all.end(); };
+        missing_and_extra(scope, have, want, [](const T& one) { return one; });
+    }
+
+    // For what is never changed in place: the key says all that counts.
+    template <class T, class Key>
+    void missing_and_extra(const std::string& scope, const std::vector<T>& have, const std::vector<T>& want, Key key) {
+        const index seen(have, key), wanted(want, key);
         for (const auto& w : want) {
-            if (!among(have, w)) add(scope, std::nullopt, w);
+            if (!seen.like(w)) add(scope, std::nullopt, w);
         }
         for (const auto& h : have) {
-            if (h.protocol == weft_protocol && !among(want, h)) add(scope, h, std::nullopt);
+            if (h.protocol == weft_protocol && !wanted.like(h)) add(scope, h, std::nullopt);
         }
     }
 
-    static bool same_key(const route& a, const route& b) {
-        return a.destination == b.destination && a.table == b.table && a.metric == b.metric;
-    }
     static bool same_path(const route& wanted, const route& seen) {
         if (wanted.nexthop_id != seen.nexthop_id || wanted.nexthops.size() != seen.nexthops.size()) return false;
         for (std::size_t i = 0; i < wanted.nexthops.size(); ++i) {
@@ -239,20 +222,19 @@ private:
                (!wanted.preferred_source || wanted.preferred_source == seen.preferred_source);
     }
     result<void> routes(const std::string& scope, const namespace_state& have, const namespace_state& want) {
+        const auto key = [](const route& r) { return std::tuple(r.destination, r.table, r.metric); };
+        const index seen(have.routes, key), wanted(want.routes, key);
         for (const auto& w : want.routes) {
-            const auto at = std::find_if(have.routes.begin(), have.routes.end(), [&](const auto& h) { return same_key(h, w); });
-            if (at == have.routes.end()) {
+            const auto* h = seen.like(w);
+            if (!h) {
                 add(scope, std::nullopt, w);
-            } else if (!same_path(w, *at)) {
-                if (at->protocol != weft_protocol) return foreign("route", w.destination.to_string(), scope);
-                add(scope, *at, w);
+            } else if (!same_path(w, *h)) {
+                if (h->protocol != weft_protocol) return foreign("route", w.destination.to_string(), scope);
+                add(scope, *h, w);
             }
         }
         for (const auto& h : have.routes) {
-            if (h.protocol != weft_protocol) continue;
-            if (std::none_of(want.routes.begin(), want.routes.end(), [&](const auto& w) { return same_key(h, w); })) {
-                add(scope, h, std::nullopt);
-            }
+            if (h.protocol == weft_protocol && !wanted.like(h)) add(scope, h, std::nullopt);
         }
         return {};
     }
@@ -263,12 +245,9 @@ private:
     }
 
     result<void> bridges() {
-        const auto named = [](const auto& all, const std::string& name) {
-            const auto at = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == name; });
-            return at == all.end() ? nullptr : &*at;
-        };
+        const index seen_bridges(seen_.bridges);
         for (const auto& w : wanted_.bridges) {
-            const auto* h = named(seen_.bridges, w.name);
+            const auto* h = seen_bridges.like(w);
             auto bare = w;
             bare.ports.clear();
             if (!h) {
@@ -286,29 +265,32 @@ private:
             }
             static const std::vector<ovs::port_row> none;
             const auto& have_ports = h ? h->ports : none;
+            const index seen(have_ports), wanted(w.ports);
             for (const auto& p : w.ports) {
-                const auto* seen = named(have_ports, p.name);
-                if (!seen) add(w.name, std::nullopt, p);
-                else if (!port_satisfied(p, *seen)) {
-                    if (!marked(seen->external_ids) && !announced(*seen)) return foreign("port", p.name, w.name);
-                    add(w.name, *seen, merged(*seen, p));
+                const auto* have = seen.like(p);
+                if (!have) add(w.name, std::nullopt, p);
+                else if (!port_satisfied(p, *have)) {
+                    if (!marked(have->external_ids) && !announced(*have)) return foreign("port", p.name, w.name);
+                    add(w.name, *have, merged(*have, p));
                 }
             }
             for (const auto& p : have_ports) {
-                if (marked(p.external_ids) && !named(w.ports, p.name)) drop_port(w.name, p);
+                if (marked(p.external_ids) && !wanted.like(p)) drop_port(w.name, p);
             }
             flows(w.name);
         }
         for (const auto& h : seen_.bridges) {
-            if (named(wanted_.bridges, h.name)) continue;
+            if (wanted_bridges_.like(h)) continue;
             if (marked(h.external_ids)) {
-                auto bare = h;
-                bare.ports.clear();
-                // A port that others plugged into our bridge goes with the bridge; there is nothing left to bind it to.
+                auto gone = h;
+                gone.ports.clear();
+                // A port that others plugged into our bridge goes with the bridge; there is nothing left to bind it to. The bridge's
+                // own step keeps its row, so that an undo plugs it in again.
                 for (const auto& p : h.ports) {
-                    if (p.name != h.name && marked(p.external_ids) && !bound(p)) add(h.name, p, std::nullopt);
+                    if (marked(p.external_ids) && !bound(p)) add(h.name, p, std::nullopt);
+                    else gone.ports.push_back(p);
                 }
-                add(h.name, bare, std::nullopt);
+                add(h.name, gone, std::nullopt);
             } else {
                 for (const auto& p : h.ports) {
                     if (marked(p.external_ids)) drop_port(h.name, p);
@@ -381,23 +363,22 @@ private:
         static const std::vector<ovs::flow> none;
         const auto have_at = seen_.flows.find(bridge);
         const auto& have = have_at == seen_.flows.end() ? none : have_at->second;
-        const auto key = [](const ovs::flow& f) { return std::tuple(f.table, f.priority, f.match); };
-        std::map<std::tuple<std::uint8_t, std::uint16_t, std::string>, const ovs::flow*> seen, wanted;
-        for (const auto& f : have) seen[key(f)] = &f;
+        const auto key = [](const ovs::flow& f) { return std::tuple(f.table, f.priority, std::string_view(f.match)); };
+        const index seen(have, key), wanted(want_at->second, key);
         for (const auto& f : want_at->second) {
-            wanted[key(f)] = &f;
-            const auto at = seen.find(key(f));
-            if (at == seen.end()) add(bridge, std::nullopt, f);
-            else if (*at->second != f) add(bridge, *at->second, f);
+            const auto* h = seen.like(f);
+            if (!h) add(bridge, std::nullopt, f);
+            else if (*h != f) add(bridge, *h, f);
         }
         for (const auto& f : have) {
             const bool is_ours = (f.cookie & ovs::cookie_mask) == ovs::cookie_prefix && f.cookie != ovs::learned_cookie;
-            if (is_ours && !wanted.contains(key(f))) add(bridge, f, std::nullopt);
+            if (is_ours && !wanted.like(f)) add(bridge, f, std::nullopt);
         }
     }
 
     const host_state& seen_;
     const host_state& wanted_;
+    const index<ovs::bridge_row> wanted_bridges_{wanted_.bridges};
     plan plan_;
 };
 

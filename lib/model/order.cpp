@@ -2,7 +2,11 @@
 // Order and text of plan steps. Pure. The ranks are the security rule of the project: never open before being secure.
 #include "model/order.hpp"
 
+#include "model/index.hpp"
+
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 namespace weft {
 namespace {
@@ -11,7 +15,17 @@ template <class... F> struct overloaded : F... { using F::operator()...; };
 
 const state_object& subject(const step& s) { return s.after ? *s.after : *s.before; }
 
-int rank(const step& s, const host_state& wanted) {
+// The device of a sysctl below net/ipv[46]/conf; "" for every other key, and for those of all devices.
+std::string_view device_of(std::string_view key) {
+    for (const std::string_view family : {"net/ipv4/conf/", "net/ipv6/conf/"}) {
+        if (!key.starts_with(family)) continue;
+        const auto device = key.substr(family.size(), key.find('/', family.size()) - family.size());
+        return device == "all" || device == "default" ? "" : device;
+    }
+    return {};
+}
+
+int rank(const step& s, const index<ovs::bridge_row>& bridges) {
     const bool removal = s.kind() == step_kind::remove;
     const bool creation = s.kind() == step_kind::create;
     return std::visit(
@@ -19,16 +33,15 @@ int rank(const step& s, const host_state& wanted) {
             [&](const namespace_object&) { return removal ? 92 : 20; },
             [&](const sysctl_object& o) {
                 // conf/<device>/ keys exist only once their device does; those of all and default come first.
-                const bool device = o.key.starts_with("net/ipv4/conf/") || o.key.starts_with("net/ipv6/conf/");
-                const bool general = o.key.find("/conf/all/") != std::string::npos || o.key.find("/conf/default/") != std::string::npos;
-                const bool of_bridge = device && s.scope.empty() && std::any_of(wanted.bridges.begin(), wanted.bridges.end(), [&](const auto& b) { return o.key.find("/conf/" + b.name + "/") != std::string::npos; }); return removal ? 90 : of_bridge ? 32 : device && !general ? 24 : 21;
+                const auto device = device_of(o.key);
+                if (removal) return 90;
+                if (device.empty()) return 21;
+                return s.scope.empty() && bridges.find(device) ? 32 : 24;
             },
             [&](const link& l) {
                 if (removal) return 8;
                 if (creation) return 22;
-                const bool local = s.scope.empty() && std::any_of(wanted.bridges.begin(), wanted.bridges.end(),
-                                                                  [&](const auto& b) { return b.name == l.name; });
-                return local ? 35 : 25;
+                return s.scope.empty() && bridges.find(l.name) ? 35 : 25;
             },
             [&](const nft::table&) { return removal ? 91 : 23; },
             [&](const ovs::bridge_row&) { return removal ? 7 : 30; },
@@ -48,8 +61,14 @@ int rank(const step& s, const host_state& wanted) {
 }  // namespace
 
 void order(plan& p, const host_state& wanted) {
-    std::stable_sort(p.steps.begin(), p.steps.end(),
-                     [&](const step& a, const step& b) { return rank(a, wanted) < rank(b, wanted); });
+    const index bridges(wanted.bridges);
+    std::map<int, std::vector<step>> by_rank;
+    for (auto& s : p.steps) {
+        auto& same = by_rank[rank(s, bridges)];
+        same.push_back(std::move(s));
+    }
+    p.steps.clear();
+    for (auto& [rank, steps] : by_rank) std::move(steps.begin(), steps.end(), std::back_inserter(p.steps));
 }
 
 std::string step::object_kind() const {

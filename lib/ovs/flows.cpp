@@ -120,17 +120,13 @@ result<flow> canonical(const flow& f, const port_numbers& ports) {
     return canonical_one(f, map.get());
 }
 
-result<std::vector<flow>> canonical(std::span<const flow> flows, const port_numbers& ports) {
+std::vector<result<flow>> canonical(std::span<const flow> flows, const port_numbers& ports) {
     weft_ovs_init();
     const auto map = to_codec(ports);
-    std::vector<flow> out;
+    std::vector<result<flow>> out;
     out.reserve(flows.size());
     for (const auto& f : flows) {
-        auto one = canonical_one(f, map.get());
-        if (!one) {
-            return one.error();
-        }
-        out.push_back(std::move(*one));
+        out.push_back(canonical_one(f, map.get()));
     }
     return out;
 }

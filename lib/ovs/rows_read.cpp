@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace weft::ovs {
 namespace {
@@ -100,12 +102,16 @@ std::vector<bridge_row> read_rows(const ovsdb_idl* idl) {
 
 std::vector<port_outcome> read_outcomes(const ovsdb_idl* idl, const written& w) {
     std::unordered_map<std::string, const ovsrec_interface*> rows;
+    std::unordered_set<std::string_view> bridges;
+    for (const auto& [bridge, name] : w.interfaces) {
+        bridges.insert(bridge);
+    }
     weft_root_view root;
-    if (!w.interfaces.empty() && weft_root_read(idl, &root)) {
+    if (!bridges.empty() && weft_root_read(idl, &root)) {
         for (std::size_t b = 0; b < root.n_bridges; b++) {
             weft_bridge_view bridge;
             weft_bridge_read(root.bridges[b], &bridge);
-            if (std::ranges::none_of(w.interfaces, [&](const auto& x) { return x.first == bridge.name; })) {
+            if (!bridges.contains(bridge.name)) {
                 continue;
             }
             for (std::size_t p = 0; p < bridge.n_ports; p++) {

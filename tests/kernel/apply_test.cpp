@@ -142,6 +142,27 @@ TEST_CASE("a failing step undoes the earlier ones and is reported with the kerne
     REQUIRE(netlink::namespace_handle::open(h.routed).has_error());
 }
 
+TEST_CASE("what was sent together with the failing step and took effect is undone too") {
+    host h;
+    auto wanted = h.wanted();
+    auto good = wanted.namespaces[0].routes[0];
+    good.destination = *parse_prefix("198.51.100.0/24");
+    wanted.namespaces[0].routes[0].nexthops[0].gateway = parse_ip("203.0.113.1").value();  // no such neighbour network
+    wanted.namespaces[0].routes.push_back(good);
+    auto session = h.session();
+    // The NIC is up and has its address already, as on a real host, so that their undo does not take the route along.
+    weft::link up{};
+    up.name = "eth0";
+    up.up = true;
+    session.run_one({netlink::verb::change, up}).value();
+    netlink::namespace_handle peer = netlink::namespace_handle::open(h.wire).value();
+    netlink::session::open(peer).value().run_one({netlink::verb::change, up}).value();
+    session.run_one({netlink::verb::add, wanted.namespaces[0].addresses[0]}).value();
+    REQUIRE(apply::apply(h.place, wanted).has_error());
+    const auto left = session.routes().value();
+    REQUIRE(std::none_of(left.begin(), left.end(), [&](const auto& r) { return r.destination == good.destination; }));
+}
+
 TEST_CASE("a namespace of a wanted name that is not ours stops the plan before anything is written") {
     host h;
     netlink::create_namespace(h.routed).value();

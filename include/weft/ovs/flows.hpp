@@ -16,8 +16,8 @@ using port_numbers = std::map<std::string, std::uint32_t>;  // port name → ofp
 // Pure. Errors: invalid_input with the parser's words. A named port that `ports` lacks gives not_found.
 // libopenvswitch quotes a name that is not letters and digits alone (in_port="patch-int"); both spellings parse.
 result<flow> canonical(const flow&, const port_numbers& ports);
-// The same for many, at much less cost than one by one where a bridge has many ports. Fails on the first bad flow.
-result<std::vector<flow>> canonical(std::span<const flow>, const port_numbers& ports);
+// The same for many, at much less cost than one by one where a bridge has many ports; one result per flow.
+std::vector<result<flow>> canonical(std::span<const flow>, const port_numbers& ports);
 
 // All flows of a bridge in canonical form. Equivalent to: ovs-ofctl -O OpenFlow14 dump-flows BRIDGE.
 result<std::vector<flow>> dump_flows(const std::string& rundir, const std::string& bridge, const port_numbers& ports,
