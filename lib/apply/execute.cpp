@@ -2,19 +2,15 @@
 // Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
 // one nft transaction). On a failure what was done is undone in reverse. At the end the host is read back.
 // May include: core, model, netlink, ovs.
+#include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/records.hpp"
+#include "apply/switch_executor.hpp"
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/database.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <map>
 #include <optional>
 #include <set>
@@ -47,11 +43,9 @@ std::size_t group_end(const std::vector<step>& steps, std::size_t first) {
     return last;
 }
 
-using indexes = std::vector<std::size_t>;
-
 class executor {
 public:
-    executor(const place& where, const plan& p) : where_(where), plan_(p) {}
+    executor(const place& where, const plan& p) : where_(where), plan_(p), switch_(where.ovs_rundir) {}
 
     // Runs [first, last) of `steps`; `done` gets those that took effect, in order. With netlink that may be some after the failed one.
     result<void> group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
@@ -60,8 +54,8 @@ public:
             case transport::sysctl: return sysctls(steps, first, last, done);
             case transport::netlink: return netlink_group(steps, first, last, done);
             case transport::nft: return all(nft_group(steps, first, last), first, last, done);
-            case transport::ovsdb: return ovsdb_group(steps, first, last, done);
-            case transport::openflow: return all(flow_group(steps, first, last), first, last, done);
+            case transport::ovsdb: return switch_.rows(steps, first, last, done);
+            case transport::openflow: return all(switch_.flows(steps, first, last), first, last, done);
             // No role asks for services yet; a state that does must not be reported as applied.
             case transport::services: return error{errc::unsupported, "execute", steps[first].object_name(), "this build starts no services", 0};
         }
@@ -213,62 +207,10 @@ private:
         return netlink::nft_apply(*handle, change);
     }
 
-    result<void> ovsdb_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
-        auto database = ovs::database::connect(where_.ovs_rundir);
-        if (!database) return database.error();
-        ovs::change_set set;
-        for (std::size_t i = first; i < last; ++i) {
-            const auto& s = steps[i];
-            const auto& o = s.after ? *s.after : *s.before;
-            if (std::holds_alternative<ovs::bridge_row>(o)) {
-                ovs::bridge_change c;
-                if (s.before) c.before = std::get<ovs::bridge_row>(*s.before);
-                if (s.after) c.after = std::get<ovs::bridge_row>(*s.after);
-                // A bridge that comes back brings the ports that went with it.
-                if (!s.before)
-                    for (const auto& p : c.after->ports) set.ports.push_back({c.after->name, std::nullopt, p});
-                set.bridges.push_back(std::move(c));
-            } else {
-                ovs::port_change c{s.scope, std::nullopt, std::nullopt};
-                if (s.before) c.before = std::get<ovs::port_row>(*s.before);
-                if (s.after) c.after = std::get<ovs::port_row>(*s.after);
-                set.ports.push_back(std::move(c));
-            }
-        }
-        rows_.reset();
-        auto outcomes = database->commit(set);
-        if (!outcomes) return outcomes.error();
-        for (std::size_t i = first; i < last; ++i) done.push_back(i);  // the rows stand, also where vswitchd could not open a device: an undo must take them back
-        for (const auto& o : *outcomes) {
-            if (o.ofport == -1 || !o.error.empty()) {
-                return error{errc::system_error, "open port", o.interface, "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};
-            }
-        }
-        return {};
-    }
-
-    result<void> flow_group(const std::vector<step>& steps, std::size_t first, std::size_t last) {
-        const auto& bridge = steps[first].scope;
-        if (!rows_) {
-            auto database = ovs::database::connect(where_.ovs_rundir);
-            if (!database) return database.error();
-            auto rows = database->snapshot();
-            if (!rows) return rows.error();
-            rows_ = std::move(*rows);
-        }
-        ovs::flow_change change;
-        for (std::size_t i = first; i < last; ++i) {
-            const auto& s = steps[i];
-            if (s.after) change.add.push_back(std::get<ovs::flow>(*s.after));
-            else change.remove.push_back(std::get<ovs::flow>(*s.before));
-        }
-        return ovs::apply_flows(where_.ovs_rundir, bridge, change, numbers_of(*rows_, bridge));
-    }
-
     const place& where_;
     const plan& plan_;
     std::map<std::string, netlink::session> sessions_;  // by scope
-    std::optional<std::vector<ovs::bridge_row>> rows_;  // as read after the last transaction, for the port numbers of flows
+    switch_executor switch_;
 };
 
 // Runs all steps; on failure `done` says which took effect, in order.
@@ -282,58 +224,29 @@ result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& do
 }
 
 // Runs the inverse of what was done, in reverse and in groups too. What a failed group left undone is tried again step by step, so
-// that one step that cannot be undone holds back no other. Gives one line for each that remains.
+// that one step that cannot be undone holds back no other; and once more at the end, for a flow may name a port that came back
+// only after it. Gives one line for each that remains.
 std::string undo(executor& exec, const std::vector<step>& steps, const indexes& done) {
     std::vector<step> back;
     for (auto i = done.rbegin(); i != done.rend(); ++i) back.push_back(steps[*i].inverse());
     std::string remains;
+    indexes left;
     for (std::size_t first = 0, last = 0; first < back.size(); first = last) {
         last = group_end(back, first);
         indexes undone;
         const auto all = exec.group(back, first, last, undone);
         if (!all && undone.size() == last - first) remains += "\n  undone, yet: " + all.error().message();
         const std::set<std::size_t> well(undone.begin(), undone.end());
-        for (auto i = first; i < last; ++i) {
-            if (well.contains(i)) continue;
-            if (auto ok = exec.group(back, i, i + 1, undone); !ok) {
-                remains += "\n  not undone: " + back[i].inverse().to_string() + ": " + ok.error().message();
-            }
-        }
+        for (auto i = first; i < last; ++i)
+            if (!well.contains(i) && !exec.group(back, i, i + 1, undone)) left.push_back(i);
+    }
+    for (const auto i : left) {
+        indexes undone;
+        if (auto ok = exec.group(back, i, i + 1, undone); !ok)
+            remains += "\n  not undone: " + back[i].inverse().to_string() + ": " + ok.error().message();
     }
     return remains;
 }
-
-// One weft writes to a host at a time. The lock goes with the process.
-class host_lock {
-public:
-    static result<host_lock> take(const place& where) {
-        ::mkdir("/run/weft", 0700);
-        const std::string path = "/run/weft/lock" + (where.netns.empty() ? "" : "." + where.netns);
-        const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0) return errno_error(errno, "lock", path);
-        if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-            char pid[32] = {};
-            const auto n = ::pread(fd, pid, sizeof pid - 1, 0);
-            ::close(fd);
-            return error{errc::busy, "lock", path, "another weft is at work, pid " + std::string(pid, n > 0 ? n : 0), 0};
-        }
-        const auto pid = std::to_string(::getpid());
-        if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-            const auto e = errno_error(errno, "lock", path);
-            ::close(fd);
-            return e;
-        }
-        return host_lock(fd);
-    }
-    host_lock(host_lock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    ~host_lock() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-
-private:
-    explicit host_lock(int fd) : fd_(fd) {}
-    int fd_;
-};
 
 // One connection to the database for all that a run reads and writes; without a server there is none, and who needs it says so.
 std::optional<ovs::database> held_database(const place& where) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 
 namespace weft {
 namespace {
@@ -25,7 +26,29 @@ std::string_view device_of(std::string_view key) {
     return {};
 }
 
-int rank(const step& s, const index<ovs::bridge_row>& bridges) {
+// The port that a flow matches on; "" where it matches on none by name.
+std::string_view in_port_of(std::string_view match) {
+    const std::string_view field = "in_port=";
+    auto at = match.find(field);
+    while (at != std::string_view::npos && at != 0 && match[at - 1] != ',') at = match.find(field, at + 1);
+    if (at == std::string_view::npos) return {};
+    auto port = match.substr(at + field.size());
+    port = port.substr(0, port.find(','));
+    if (port.starts_with('"') && port.ends_with('"') && port.size() >= 2) port = port.substr(1, port.size() - 2);
+    return port;
+}
+
+using port_names = std::set<std::pair<std::string_view, std::string_view>>;  // bridge, port
+
+port_names leaving_ports(const plan& p) {
+    port_names out;
+    for (const auto& s : p.steps)
+        if (s.kind() == step_kind::remove)
+            if (const auto* port = std::get_if<ovs::port_row>(&*s.before)) out.emplace(s.scope, port->name);
+    return out;
+}
+
+int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names& leaving) {
     const bool removal = s.kind() == step_kind::remove;
     const bool creation = s.kind() == step_kind::create;
     return std::visit(
@@ -39,14 +62,18 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges) {
                 return s.scope.empty() && bridges.find(device) ? 32 : 24;
             },
             [&](const link& l) {
-                if (removal) return 8;
+                if (removal) return 9;
                 if (creation) return 22;
                 return s.scope.empty() && bridges.find(l.name) ? 35 : 25;
             },
             [&](const nft::table&) { return removal ? 91 : 23; },
-            [&](const ovs::bridge_row&) { return removal ? 7 : 30; },
-            [&](const ovs::port_row&) { return removal ? 6 : 31; },
-            [&](const ovs::flow&) { return removal ? 33 : 34; },
+            [&](const ovs::bridge_row&) { return removal ? 8 : 30; },
+            [&](const ovs::port_row&) { return removal ? 7 : 31; },
+            [&](const ovs::flow& f) {
+                if (!removal) return 34;
+                // The name of a port means nothing any more once the port has gone, nor to an undo before it has come again.
+                return leaving.contains({s.scope, in_port_of(f.match)}) ? 6 : 33;
+            },
             [&](const nexthop_object&) { return removal ? 5 : 40; },
             [&](const address_entry&) { return removal ? 4 : 41; },
             [&](const route&) { return removal ? 1 : 42; },
@@ -62,11 +89,13 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges) {
 
 void order(plan& p, const host_state& wanted) {
     const index bridges(wanted.bridges);
-    std::map<int, std::vector<step>> by_rank;
-    for (auto& s : p.steps) {
-        auto& same = by_rank[rank(s, bridges)];
-        same.push_back(std::move(s));
+    std::vector<int> ranks;
+    {
+        const auto leaving = leaving_ports(p);  // its names are the steps' own
+        for (const auto& s : p.steps) ranks.push_back(rank(s, bridges, leaving));
     }
+    std::map<int, std::vector<step>> by_rank;
+    for (std::size_t i = 0; i < ranks.size(); ++i) by_rank[ranks[i]].push_back(std::move(p.steps[i]));
     p.steps.clear();
     for (auto& [rank, steps] : by_rank) std::move(steps.begin(), steps.end(), std::back_inserter(p.steps));
 }

@@ -77,6 +77,8 @@ result<std::map<std::string, bool>> feature_control::read(const std::string& dev
 result<void> feature_control::write(const std::string& device, const std::map<std::string, bool>& wanted) {
     if (wanted.empty()) return {};
     if (auto ok = learn_names(device); !ok) return ok;
+    auto now = active(device);
+    if (!now) return now.error();
     const std::size_t blocks = (names_.size() + 31) / 32;
     auto space = buffer_for(sizeof(ethtool_sfeatures) + blocks * sizeof(ethtool_set_features_block));
     auto* set = reinterpret_cast<ethtool_sfeatures*>(space.data());
@@ -87,6 +89,8 @@ result<void> feature_control::write(const std::string& device, const std::map<st
         const auto at = wanted.find(names_[i]);
         if (at == wanted.end()) continue;
         ++known;
+        // The kernel refuses to be asked for a fixed feature even where it holds already.
+        if (((((*now)[i / 32] >> (i % 32)) & 1) != 0) == at->second) continue;
         set->features[i / 32].valid |= 1u << (i % 32);
         if (at->second) set->features[i / 32].requested |= 1u << (i % 32);
     }

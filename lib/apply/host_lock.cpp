@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lock is flock's on a file under /run/weft, so that it goes with the process however that ends. May include: core.
+#include "apply/host_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace weft::apply {
+
+result<host_lock> host_lock::take(const place& where) {
+    ::mkdir("/run/weft", 0700);
+    const std::string path = "/run/weft/lock" + (where.netns.empty() ? "" : "." + where.netns);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return errno_error(errno, "lock", path);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        char pid[32] = {};
+        const auto n = ::pread(fd, pid, sizeof pid - 1, 0);
+        ::close(fd);
+        return error{errc::busy, "lock", path, "another weft is at work, pid " + std::string(pid, n > 0 ? n : 0), 0};
+    }
+    const auto pid = std::to_string(::getpid());
+    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+        const auto e = errno_error(errno, "lock", path);
+        ::close(fd);
+        return e;
+    }
+    return host_lock(fd);
+}
+
+host_lock::host_lock(host_lock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+host_lock::~host_lock() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+}  // namespace weft::apply

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps of Open vSwitch: rows go out in one transaction, flows in one bundle a bridge. It remembers what an undo needs,
+// the flows of bridges that it removed. May include: core, model, ovs.
+#include "apply/switch_executor.hpp"
+
+#include <algorithm>
+
+#include "apply/internal.hpp"
+
+namespace weft::apply {
+
+result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
+    auto database = ovs::database::connect(rundir_);
+    if (!database) return database.error();
+    ovs::change_set set;
+    for (std::size_t i = first; i < last; ++i) {
+        const auto& s = steps[i];
+        const auto& o = s.after ? *s.after : *s.before;
+        if (std::holds_alternative<ovs::bridge_row>(o)) {
+            ovs::bridge_change c;
+            if (s.before) c.before = std::get<ovs::bridge_row>(*s.before);
+            if (s.after) c.after = std::get<ovs::bridge_row>(*s.after);
+            if (!s.before) {
+                made_.insert(c.after->name);
+                // A bridge that comes back brings the ports that went with it.
+                for (const auto& p : c.after->ports) set.ports.push_back({c.after->name, std::nullopt, p});
+            } else if (!s.after) {
+                if (auto ok = keep_flows(*database, c.before->name); !ok) return ok;
+            }
+            set.bridges.push_back(std::move(c));
+        } else {
+            ovs::port_change c{s.scope, std::nullopt, std::nullopt};
+            if (s.before) c.before = std::get<ovs::port_row>(*s.before);
+            if (s.after) c.after = std::get<ovs::port_row>(*s.after);
+            set.ports.push_back(std::move(c));
+        }
+    }
+    seen_.reset();
+    auto outcomes = database->commit(set);
+    if (!outcomes) return outcomes.error();
+    for (std::size_t i = first; i < last; ++i)
+        done.push_back(i);  // the rows stand, also where vswitchd could not open a device: an undo must take them back
+    for (const auto& o : *outcomes) {
+        if (o.ofport == -1 || !o.error.empty()) {
+            return error{errc::system_error, "open port", o.interface,
+                         "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};
+        }
+    }
+    for (const auto& b : set.bridges) {
+        const auto kept = b.after && !b.before ? kept_flows_.find(b.after->name) : kept_flows_.end();
+        if (kept == kept_flows_.end()) continue;
+        auto rows = read_rows();
+        if (!rows) return rows.error();
+        if (auto ok = put_flows(b.after->name, {.remove = {}, .add = kept->second}, **rows); !ok) return ok;
+    }
+    return {};
+}
+
+// The flows of a bridge go with it and are no steps of their own, so an undo that brings it back needs them.
+result<void> switch_executor::keep_flows(ovs::database& database, const std::string& bridge) {
+    auto rows = database.snapshot();
+    if (!rows) return rows.error();
+    // Without vswitchd there are no flows to lose.
+    auto flows = ovs::dump_flows(rundir_, bridge, numbers_of(*rows, bridge));
+    if (!flows) return {};
+    std::erase_if(*flows, [](const auto& f) { return f.cookie == ovs::learned_cookie; });
+    kept_flows_[bridge] = std::move(*flows);
+    return {};
+}
+
+// The rows after the last transaction.
+result<const std::vector<ovs::bridge_row>*> switch_executor::read_rows() {
+    if (!seen_) {
+        auto database = ovs::database::connect(rundir_);
+        if (!database) return database.error();
+        auto rows = database->snapshot();
+        if (!rows) return rows.error();
+        seen_ = std::move(*rows);
+    }
+    return &*seen_;
+}
+
+// A bridge new to the database may be an old one to vswitchd, which has not yet seen its rows go (a database that was
+// lost and made anew): whatever flows it has are not of this run.
+result<void> switch_executor::put_flows(const std::string& bridge, ovs::flow_change change,
+                                        const std::vector<ovs::bridge_row>& rows) {
+    const auto numbers = numbers_of(rows, bridge);
+    if (made_.erase(bridge) > 0) {
+        auto old = ovs::dump_flows(rundir_, bridge, numbers);
+        if (!old) return old.error();
+        change.remove = std::move(*old);
+    }
+    return ovs::apply_flows(rundir_, bridge, change, numbers);
+}
+
+result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last) {
+    auto rows = read_rows();
+    if (!rows) return rows.error();
+    ovs::flow_change change;
+    for (std::size_t i = first; i < last; ++i) {
+        const auto& s = steps[i];
+        if (s.after)
+            change.add.push_back(std::get<ovs::flow>(*s.after));
+        else
+            change.remove.push_back(std::get<ovs::flow>(*s.before));
+    }
+    return put_flows(steps[first].scope, std::move(change), **rows);
+}
+
+}  // namespace weft::apply

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of the executor that speaks to Open vSwitch. Private to apply. May include: core, model, ovs.
+// Errors are those of ovs::database and ovs::apply_flows, and `open port` where vswitchd could not open a device.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "weft/model/plan.hpp"
+#include "weft/ovs/database.hpp"
+#include "weft/ovs/flows.hpp"
+
+namespace weft::apply {
+
+using indexes = std::vector<std::size_t>;
+
+class switch_executor {
+public:
+    explicit switch_executor(std::string rundir) : rundir_(std::move(rundir)) {}
+    // Steps [first, last), all of bridges and ports; `done` gets those that took effect.
+    result<void> rows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
+    // Steps [first, last), all flows of one bridge: all or none.
+    result<void> flows(const std::vector<step>& steps, std::size_t first, std::size_t last);
+
+private:
+    result<void> keep_flows(ovs::database&, const std::string& bridge);
+    result<const std::vector<ovs::bridge_row>*> read_rows();
+    result<void> put_flows(const std::string& bridge, ovs::flow_change, const std::vector<ovs::bridge_row>&);
+
+    std::string rundir_;
+    std::set<std::string> made_;  // bridges of this run that have had no flows from it yet
+    std::map<std::string, std::vector<ovs::flow>> kept_flows_;  // of bridges that this run removed
+    std::optional<std::vector<ovs::bridge_row>> seen_;          // as read after the last transaction
+};
+
+}  // namespace weft::apply
