@@ -34,7 +34,9 @@ void decode(const std::uint8_t* data, std::size_t size) {
     if (kind == WEFT_ERROR) std::free(weft_error_text(data, size));
     if (kind == WEFT_FLOWS) {
         bool more = false;
-        weft_flows_decode(data, size, nullptr, [](void*, const weft_flow*) {}, nullptr, &more);
+        weft_ports* ports = weft_ports_new();
+        weft_flows_decode(data, size, ports, [](void*, const weft_flow*) {}, nullptr, &more);
+        weft_ports_free(ports);
     }
 }
 
