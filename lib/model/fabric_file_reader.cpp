@@ -59,7 +59,7 @@ std::map<std::string, cursor> reader::object(const cursor& at, fields::field_lis
     for (const auto& field : known) names += (names.empty() ? "" : ", ") + std::string(field.name);
     for (const auto& [key, value] : at.value->entries) {
         const auto match =
-            std::find_if(known.begin(), known.end(), [&](const auto& field) { return field.name == key.text; });
+            std::find_if(known.begin(), known.end(), [&name = key.text](const auto& field) { return field.name == name; });
         if (match == known.end()) {
             faults_.push_back(
                 {severity::error, file_, key.place, prefix + key.text, key.text, "is an unknown key", names});

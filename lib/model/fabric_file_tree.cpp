@@ -115,7 +115,7 @@ private:
             fault_at(key.place, key.text, "is a duplicate key", "each key once");
             return;
         }
-        top.value.entries.emplace_back(std::move(key), std::move(value));
+        top.value.entries.push_back({std::move(key), std::move(value)});
     }
 
     void fault_at(source_place place, std::string value, std::string problem, std::string allowed) {

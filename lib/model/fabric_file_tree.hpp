@@ -5,7 +5,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "weft/model/fabric.hpp"
@@ -17,12 +16,16 @@ inline constexpr int max_depth = 32;
 
 struct node {
     enum class kind { null, scalar, map, list };
+    struct entry;
     node::kind kind = kind::null;
     std::string text;  // of a scalar
     source_place place;
-    std::vector<std::pair<node, node>> entries;  // of a map, in file order; keys are scalars and unique
-    std::vector<node> items;                     // of a list
+    std::vector<entry> entries;  // of a map, in file order; keys are scalars and unique
+    std::vector<node> items;     // of a list
 };
+
+// Not a std::pair: a pair of an incomplete type is not valid C++, and clang refuses it.
+struct node::entry { node key, value; };
 
 std::string_view to_string(enum node::kind);
 

@@ -13,6 +13,7 @@ namespace weft {
 namespace {
 
 template <class... F> struct overloaded : F... { using F::operator()...; };
+template <class... F> overloaded(F...) -> overloaded<F...>;  // clang 14 does not deduce it by itself
 
 const state_object& subject(const step& s) { return s.after ? *s.after : *s.before; }
 

@@ -156,7 +156,7 @@ private:
                 if (!port.mac) port.mac = object_mac(f.name, port_path(tenant_name, name));
                 if (port.address && pools.count(port.network)) pools[port.network].taken.insert(*port.address);
             }
-            const auto key = [&](const std::string& name) { return port_path(tenant_name, name) + "/address"; };
+            const auto key = [&tenant = tenant_name](const std::string& name) { return port_path(tenant, name) + "/address"; };
             for (auto& [name, port] : t.ports)
                 if (const auto from = pools.find(port.network); !port.address && from != pools.end())
                     restore(key(name), from->second, port.address);
