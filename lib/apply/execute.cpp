@@ -101,7 +101,7 @@ private:
         auto handle = open(steps[first].scope);
         if (!handle) return handle.error();
         if (steps[first].scope.empty()) {
-            auto memory = found_sysctls(plan_.fabric, plan_.node);
+            auto memory = found_settings(plan_.fabric, plan_.node);
             if (!memory) return memory.error();
             const auto size = memory->size();
             std::vector<std::string> keys;
@@ -113,7 +113,7 @@ private:
             for (const auto& f : *found)
                 if (f.found) memory->emplace("|" + f.key, f.value);
             if (memory->size() != size) {
-                if (auto ok = remember_sysctls(plan_.fabric, plan_.node, *memory); !ok) return ok;
+                if (auto ok = remember_settings(plan_.fabric, plan_.node, *memory); !ok) return ok;
             }
         }
         // A key goes with its device or its module; what is missing although wanted shows when the host is read back.
@@ -164,6 +164,7 @@ private:
                 changes.push_back({verb, object_of(s.after ? *s.after : *s.before)});
             }
         }
+        if (auto kept = remember_links(steps, first, last); !kept) return kept;
         const auto outcomes = at->second.run(changes);
         result<void> ok;
         for (std::size_t i = 0; i < outcomes.size(); ++i) {
@@ -176,6 +177,25 @@ private:
             }
         }
         return ok;
+    }
+
+    // A NIC is the host's; what weft changes on it is put back when the NIC is no longer wanted. That it was down is not: whoever works
+    // on the host may need it by then.
+    result<void> remember_links(const std::vector<step>& steps, std::size_t first, std::size_t last) const {
+        if (!steps[first].scope.empty()) return {};
+        auto memory = found_settings(plan_.fabric, plan_.node);
+        if (!memory) return memory.error();
+        const auto size = memory->size();
+        for (std::size_t i = first; i < last; ++i) {
+            const auto* before = steps[i].before ? std::get_if<link>(&*steps[i].before) : nullptr;
+            const auto* after = steps[i].after ? std::get_if<link>(&*steps[i].after) : nullptr;
+            if (before == nullptr || after == nullptr || before->group == weft_link_group) continue;
+            if (before->mtu && before->mtu != after->mtu) memory->emplace(link_key(before->name, "mtu"), std::to_string(*before->mtu));
+            if (before->promiscuous && before->promiscuous != after->promiscuous)
+                memory->emplace(link_key(before->name, "promiscuous"), *before->promiscuous ? "1" : "0");
+        }
+        if (memory->size() == size) return {};
+        return remember_settings(plan_.fabric, plan_.node, *memory);
     }
 
     // A change message carries what changes and nothing else, so that no other attribute is touched.
@@ -320,7 +340,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     if (!p) return p.error();
     auto done = execute_locked(where, *p);
     if (done) {
-        if (auto ok = remember_sysctls(fabric, node, {}); !ok) return ok.error();
+        if (auto ok = remember_settings(fabric, node, {}); !ok) return ok.error();
     }
     return done;
 }

@@ -161,10 +161,33 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
     return out;
 }
 
+namespace {
+
+// What weft changed on NICs of the host and the state no longer names gets back the value that was found. A device that has gone, or
+// that came with a bridge, is passed over.
+void want_links_as_found(host_state& wanted, const host_state& seen, const settings_memory& memory) {
+    const index namespaces(seen.namespaces);
+    const auto* root_seen = namespaces.find("");
+    const auto root = std::find_if(wanted.namespaces.begin(), wanted.namespaces.end(), [](const auto& n) { return n.name.empty(); });
+    if (root_seen == nullptr || root == wanted.namespaces.end()) return;
+    const index links(root_seen->links);
+    const index bridges(seen.bridges);
+    for (const auto& [key, value] : memory) {
+        const auto place = split_link_key(key);
+        if (!place || !links.find(place->first) || bridges.find(place->first)) continue;
+        auto at = std::find_if(root->links.begin(), root->links.end(), [&](const auto& l) { return l.name == place->first; });
+        if (at == root->links.end()) at = root->links.insert(at, link{.name = place->first, .options = physical_options{}});
+        if (place->second == "promiscuous" && !at->promiscuous) at->promiscuous = value == "1";
+        if (place->second == "mtu" && !at->mtu) at->mtu = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+    }
+}
+
+}  // namespace
+
 result<plan> make_plan(const place& where, const host_state& given) {
     host_state wanted = given;
     // Sysctls that the state no longer names get back the value that was found.
-    auto memory = found_sysctls(wanted.fabric, wanted.node);
+    auto memory = found_settings(wanted.fabric, wanted.node);
     if (!memory) return memory.error();
     std::set<std::string> restored;
     for (auto& n : wanted.namespaces) {
@@ -175,6 +198,7 @@ result<plan> make_plan(const place& where, const host_state& given) {
     }
     auto seen = observe(where, wanted);
     if (!seen) return seen.error();
+    want_links_as_found(wanted, *seen, *memory);
     for (auto& [bridge, flows] : wanted.flows) {
         auto spelled = ovs::canonical(flows, numbers_of(seen->bridges, bridge));
         for (std::size_t i = 0; i < flows.size(); ++i) {

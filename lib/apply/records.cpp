@@ -66,10 +66,21 @@ result<void> record_namespace(const std::string& fabric, const std::string& name
     return write_file(std::string(namespace_folder) + "/" + name, fabric + "\n");
 }
 
-void forget_namespace(const std::string& name) { ::unlink((std::string(namespace_folder) + "/" + name).c_str()); }
+void forget_namespace(const std::string& name) {
+    ::unlink((std::string(namespace_folder) + "/" + name).c_str());
+    ::rmdir(namespace_folder);  // with the last record
+}
 
-result<sysctl_memory> found_sysctls(const std::string& fabric, const std::string& node) {
-    sysctl_memory memory;
+std::string link_key(const std::string& device, const std::string& setting) { return "link/" + device + "|" + setting; }
+
+std::optional<std::pair<std::string, std::string>> split_link_key(const std::string& key) {
+    const auto bar = key.find('|');
+    if (!key.starts_with("link/") || bar == std::string::npos) return std::nullopt;
+    return std::pair{key.substr(5, bar - 5), key.substr(bar + 1)};
+}
+
+result<settings_memory> found_settings(const std::string& fabric, const std::string& node) {
+    settings_memory memory;
     std::ifstream file(sysctl_path(fabric, node));
     for (std::string line; std::getline(file, line);) {
         const auto equal = line.find('=');
@@ -81,7 +92,7 @@ result<sysctl_memory> found_sysctls(const std::string& fabric, const std::string
     return memory;
 }
 
-result<void> remember_sysctls(const std::string& fabric, const std::string& node, const sysctl_memory& memory) {
+result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory& memory) {
     const auto path = sysctl_path(fabric, node);
     if (memory.empty()) {
         ::unlink(path.c_str());

@@ -8,6 +8,8 @@
 
 #include <map>
 #include <string>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace weft::apply {
@@ -17,9 +19,12 @@ result<std::vector<std::string>> recorded_namespaces(const std::string& fabric);
 result<void> record_namespace(const std::string& fabric, const std::string& name);
 void forget_namespace(const std::string& name);
 
-// "netns|key" → the value found before weft wrote to it first. "" as value: the key was absent.
-using sysctl_memory = std::map<std::string, std::string>;
-result<sysctl_memory> found_sysctls(const std::string& fabric, const std::string& node);
-result<void> remember_sysctls(const std::string& fabric, const std::string& node, const sysctl_memory&);
+// What was found before weft wrote first: of sysctls by "netns|key", of the host's own links by link_key.
+using settings_memory = std::map<std::string, std::string>;
+result<settings_memory> found_settings(const std::string& fabric, const std::string& node);
+result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory&);
+std::string link_key(const std::string& device, const std::string& setting);
+// Device and setting; nothing where the key is not one of a link.
+std::optional<std::pair<std::string, std::string>> split_link_key(const std::string& key);
 
 }  // namespace weft::apply

@@ -21,8 +21,8 @@
 
 namespace weft::test {
 
-inline fabric small_cloud(const std::string& overlay = "gre") {
-    const std::string text = R"(version: 1
+inline std::string small_cloud_text(const std::string& overlay = "gre") {
+    return R"(version: 1
 name: lt
 networks:
   management: { cidr: 10.10.10.0/24 }
@@ -63,6 +63,10 @@ lab:
   router: { lan: external, internet: 203.0.113.0/24 }
   hosts: { lan1: { network: external, address: 192.168.100.200 }, internet1: { network: internet, address: 203.0.113.10 } }
 )";
+}
+
+inline fabric small_cloud(const std::string& overlay = "gre") {
+    const auto text = small_cloud_text(overlay);
     auto parsed = parse_fabric(text, "lt.yaml");
     for (const auto& d : parsed.diagnostics)
         if (d.severity == severity::error) FAIL(d.to_string());
@@ -110,7 +114,9 @@ inline std::set<int> processes_of(const std::set<std::string>& namespaces) {
 
 class standing_lab {
 public:
-    explicit standing_lab(const weft::fabric& f) : fabric(f), name(random_name()) { lab::up(f, roles::compile, name).value(); }
+    explicit standing_lab(const weft::fabric& f, const lab::compiler& compile = roles::compile) : fabric(f), name(random_name()) {
+        lab::up(f, compile, name).value();
+    }
     ~standing_lab() { (void)lab::down(name); }
     standing_lab(const standing_lab&) = delete;
     standing_lab& operator=(const standing_lab&) = delete;

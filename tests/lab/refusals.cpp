@@ -2,21 +2,21 @@
 // The program's refusals, seen from a shell: a faulty file, and a host that lacks something or on which a name is
 // taken. Each must exit with 1, name the object and change nothing. A lab of one network node stands for the host; the
 // lab's own guard takes it down. May include: the whole library.
-#include <fcntl.h>
+#include "shell.hpp"
+
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-
-#include "lab_fixture.hpp"
 
 namespace {
 
 using namespace weft;
 
-const std::string program = WEFT_BINARY_DIR "/bin/weft";
+using test::fabric_file;
+using test::outcome;
+using test::program;
+using test::shell;
 
 const std::string fabric_text = R"(version: 1
 name: rf
@@ -36,54 +36,6 @@ tenants:
     networks: { net1: { cidr: 50.50.1.0/24, id: 7 } }
     routers: { router1: { external: external, networks: [net1], address: 192.168.100.102 } }
 )";
-
-// A file that everybody may read and that goes with its scope.
-struct fabric_file {
-    std::filesystem::path folder, path;
-    explicit fabric_file(const std::string& text) {
-        char name[] = "/tmp/weft-refusal-XXXXXX";
-        REQUIRE(::mkdtemp(name) != nullptr);
-        folder = name;
-        path = folder / "f.yaml";
-        std::ofstream(path) << text;
-        std::filesystem::permissions(folder, std::filesystem::perms(0755));
-    }
-    ~fabric_file() { std::filesystem::remove_all(folder); }
-    fabric_file(const fabric_file&) = delete;
-    fabric_file& operator=(const fabric_file&) = delete;
-};
-
-struct outcome {
-    int status = -1;
-    std::string text;  // both streams
-};
-
-// Runs `command` in a shell, inside a member of a lab if one is named, and waits for it.
-outcome shell(const std::string& command, const std::string& lab = {}, const std::string& member = {}) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-        ::dup2(ends[1], STDOUT_FILENO);
-        ::dup2(ends[1], STDERR_FILENO);
-        const std::string limited = "ulimit -t 60; " + command;
-        if (lab.empty())
-            ::execl("/bin/sh", "sh", "-c", limited.c_str(), nullptr);
-        else
-            (void)lab::exec(lab, member, {"/bin/sh", "-c", limited});
-        ::_exit(126);
-    }
-    ::close(ends[1]);
-    outcome out;
-    std::array<char, 4096> buffer{};
-    for (ssize_t n = 0; (n = ::read(ends[0], buffer.data(), buffer.size())) > 0;)
-        out.text.append(buffer.data(), static_cast<std::size_t>(n));
-    ::close(ends[0]);
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    out.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return out;
-}
 
 // The network node of a lab from which weft was taken off again: NICs and a running switch, and nothing else.
 class bare_host {
@@ -146,15 +98,10 @@ void leave_dead_socket(const std::string& path) {
     ::close(fd);
 }
 
-bool has_program() {
-    if (::access(program.c_str(), X_OK) == 0) return true;
-    return test::skip("the program weft was not built"), false;
-}
-
 }  // namespace
 
 TEST_CASE("every verb tells all faults of a file with their places, exits with 1 and changes nothing") {
-    if (!has_program() || !test::can_run()) return;
+    if (!test::has_program() || !test::can_run()) return;
     auto text = fabric_text;
     const auto spoil = [&](const std::string& from, const std::string& to) {
         REQUIRE(text.find(from) != std::string::npos);
@@ -202,7 +149,7 @@ TEST_CASE("every verb tells all faults of a file with their places, exits with 1
 }
 
 TEST_CASE("a host that lacks what weft needs is refused by what is missing, and left as it is") {
-    if (!has_program() || !test::can_run()) return;
+    if (!test::has_program() || !test::can_run()) return;
     const auto fabric = parsed(fabric_text);
     const fabric_file file(fabric_text);
     const auto arguments = file.path.string() + " --node network";
@@ -226,7 +173,7 @@ TEST_CASE("a host that lacks what weft needs is refused by what is missing, and 
 }
 
 TEST_CASE("without the rights each verb that looks at a host says what it could not touch and what it needs") {
-    if (!has_program() || !test::can_run()) return;
+    if (!test::has_program() || !test::can_run()) return;
     const fabric_file file(fabric_text);
     const auto on_node = file.path.string() + " --node network";
     const bare_host host(parsed(fabric_text));
@@ -265,7 +212,7 @@ TEST_CASE("without the rights each verb that looks at a host says what it could 
 }
 
 TEST_CASE("a name that is taken by an object of somebody else is refused, and the object left alone") {
-    if (!has_program() || !test::can_run()) return;
+    if (!test::has_program() || !test::can_run()) return;
     const auto fabric = parsed(fabric_text);
     const fabric_file file(fabric_text);
     const auto arguments = file.path.string() + " --node network";
