@@ -110,6 +110,14 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     auto bridges = database->snapshot();
     if (!bridges) return bridges.error();
     seen.bridges = std::move(*bridges);
+    const bool concerned = !wanted.bridges.empty() || std::any_of(seen.bridges.begin(), seen.bridges.end(), [&](const auto& b) {
+        const auto mark = b.external_ids.find(ovs::mark_fabric);
+        return mark != b.external_ids.end() && mark->second == wanted.fabric;
+    });
+    if (concerned && !ovs::vswitchd_runs(where.ovs_rundir)) {
+        return error{errc::unavailable, "plan", "ovs-vswitchd of " + where.ovs_rundir,
+                     "it does not run: no control socket ovs-vswitchd.PID.ctl answers there; nothing was changed", 0};
+    }
     const index seen_bridges(seen.bridges);
     for (const auto& [bridge, flows] : wanted.flows) {
         if (!seen_bridges.find(bridge)) continue;

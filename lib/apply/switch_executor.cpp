@@ -37,9 +37,10 @@ result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t f
     }
     seen_.reset();
     auto outcomes = database->commit(set);
+    // The rows stand, also where vswitchd did not catch up or could not open a device: an undo must take them back.
+    if (outcomes || outcomes.error().code == errc::timed_out)
+        for (std::size_t i = first; i < last; ++i) done.push_back(i);
     if (!outcomes) return outcomes.error();
-    for (std::size_t i = first; i < last; ++i)
-        done.push_back(i);  // the rows stand, also where vswitchd could not open a device: an undo must take them back
     for (const auto& o : *outcomes) {
         if (o.ofport == -1 || !o.error.empty()) {
             return error{errc::system_error, "open port", o.interface,

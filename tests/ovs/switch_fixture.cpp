@@ -172,7 +172,10 @@ void private_switch::start_server(bool fresh_database) {
 void private_switch::stop_server() { kill_and_reap(server_); }
 
 void private_switch::start_switchd() {
-    switchd_ = spawn({"ovs-vswitchd", database(), "--no-chdir", "-vconsole:warn", "--unixctl=" + rundir() + "/switchd.ctl"});
+    const auto control = rundir() + "/ovs-vswitchd.0.ctl";
+    fs::remove(control);
+    switchd_ = spawn({"ovs-vswitchd", database(), "--no-chdir", "-vconsole:warn", "--unixctl=" + control});
+    wait_for(control, directory_ / "log");
 }
 
 void private_switch::stop_switchd() { kill_and_reap(switchd_); }

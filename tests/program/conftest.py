@@ -41,6 +41,16 @@ def eventually(condition, seconds=10):
         time.sleep(0.02)
 
 
+def is_gone(pid):
+    """Whether no thread of a process holds anything any more; its remains may wait for their parent."""
+    try:
+        if len(os.listdir(f"/proc/{pid}/task")) > 1:
+            return False
+        return re.search(r"\) [ZX] ", pathlib.Path(f"/proc/{pid}/stat").read_text()) is not None
+    except OSError:
+        return True
+
+
 def random_name():
     return "p" + "".join(random.choices(string.ascii_lowercase + string.digits, k=5))
 
@@ -87,8 +97,7 @@ class Lab:
     def kill(self, node, daemon):
         pid = self.daemon_pid(node, daemon)
         os.kill(pid, 9)
-        eventually(lambda: not pathlib.Path(f"/proc/{pid}/ns/net").exists() or
-                   re.search(r"\) Z ", pathlib.Path(f"/proc/{pid}/stat").read_text()))
+        eventually(lambda: is_gone(pid))
 
     def start_switchd(self, node):
         self.run(node, "ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile", "--overwrite-pidfile", "--log-file", "--disable-system",
