@@ -115,13 +115,14 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
         if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
 
     compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
-                  {}, {},       {},        {}};
+                  {}, {},       {},        {},    {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
         return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
     c.space("");
     compile_nics(c);
     compile_switch(c);
     compile_routers(c);
+    if (auto done = compile_firewall(c); !done) return done.error();
     compile_defence(c);
     return finish(c);
 }

@@ -18,6 +18,12 @@ struct placed_nic {
     const underlay_network* network = nullptr;
 };
 
+// A VM's port that stands in br-int under this name.
+struct bound_port {
+    std::string tenant, name, device;
+    const tenant_port* port = nullptr;
+};
+
 struct compilation {
     const fabric& f;
     const std::string& name;
@@ -29,6 +35,7 @@ struct compilation {
     std::map<std::string, ovs::bridge_row> bridges;
     std::map<std::string, std::vector<ovs::flow>> flows;
     std::vector<std::string> pending;
+    std::vector<bound_port> bound;
     std::set<std::string> guarded;  // system devices that are OVS ports: the host's stack must not see their frames
 
     bool netdev() const { return facts.datapath != "system"; }
@@ -64,5 +71,6 @@ void compile_nics(compilation&);     // links, addresses, routes of the NICs and
 void compile_defence(compilation&);  // sysctls and nft of the host's own namespace
 void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
 void compile_routers(compilation&);  // qrouter namespaces
+result<void> compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 
 }  // namespace weft::roles

@@ -67,7 +67,6 @@ std::string plug(compilation& c, const router_view& r, const std::string& path, 
     if (!network.empty()) {
         port.tag = c.vlans.at(network);
         port.other_config = vlan_memory(c, network);
-        c.add_flow(bridge, 0, 10, "in_port=" + flow_port(tap), "goto_table:58");
     }
     c.bridges[bridge].ports.push_back(std::move(port));
     c.guard(tap);

@@ -13,7 +13,7 @@ namespace {
 
 // Table numbers of br-tun.
 constexpr std::uint8_t from_patch = 2, learning = 10, unicast = 20, arp_responder = 21, flood = 22;
-// Table numbers of br-int. 58 and 59 are where Neutron meters packets and bandwidth, 60 where a firewall would begin.
+// Table numbers of br-int. 58 and 59 are where Neutron meters packets and bandwidth, 60 where the firewall begins.
 constexpr std::uint8_t canary = 23, packet_rate = 58, bandwidth = 59, transient = 60;
 
 std::uint8_t tunnel_table(const std::string& type) { return type == "gre" ? 3 : type == "vxlan" ? 4 : 6; }
@@ -103,15 +103,11 @@ void integration_flows(compilation& c) {
         c.add_flow("br-int", table, priority, std::move(match), std::move(actions));
     };
     add(0, 65535, "dl_vlan=4095", "drop");
-    // A gate per bound port instead of a default to NORMAL: a port that nobody bound yet must not speak.
-    for (const auto& port : c.bridges["br-int"].ports)
-        add(0, 10, "in_port=" + flow_port(port.name), fmt::format("goto_table:{}", packet_rate));
     add(0, 0, "", "drop");
     // The canary: when it is gone, the switch restarted without our flows.
     add(canary, 0, "", "drop");
     add(packet_rate, 0, "", fmt::format("goto_table:{}", bandwidth));
     add(bandwidth, 0, "", fmt::format("goto_table:{}", transient));
-    add(transient, 1, "", "NORMAL");
 }
 
 void vm_ports(compilation& c) {
@@ -135,6 +131,7 @@ void vm_ports(compilation& c) {
             row.external_ids = c.marks(path);
             row.interfaces = {ovs::interface_row{.name = row.name}};
             c.bridges["br-int"].ports.push_back(std::move(row));
+            c.bound.push_back({tenant_name, name, present->second, &port});
             c.guard(present->second);
         }
 }
@@ -185,7 +182,7 @@ void compile_switch(compilation& c) {
                 tunnels.push_back(c.bridges["br-tun"].ports.back().name);
             }
     vm_ports(c);
-    // The router's ports join br-int in compile_routers, which adds their gate itself.
+    // Gates and what lies behind table 60 come in compile_firewall, when the routers' ports are there too.
     integration_flows(c);
     tunnel_flows(c, tunnels);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reachability matrix that the roles imply (DATAPLANE section 12), then the file's own rows, with targets'
-// addresses resolved. Blocked rows matter as much as reachable ones: they are the tenants' isolation. Pure; cannot fail
+// addresses resolved. A VM's row follows the security groups of both ends too. Blocked rows matter as much as reachable ones: they are the tenants' isolation. Pure; cannot fail
 // on a valid fabric, and leaves out rows that a probe could not tell apart.
 #include <algorithm>
 
+#include "roles/groups.hpp"
 #include "roles/topology.hpp"
 #include "weft/roles/roles.hpp"
 
@@ -14,6 +15,8 @@ struct vm {
     std::string full, tenant_name, network, router;  // router "" when the network has none
     ip_address fixed;
     std::optional<ip_address> floating;
+    const weft::tenant* tenant = nullptr;
+    const tenant_port* port = nullptr;
 };
 
 class matrix {
@@ -24,7 +27,7 @@ public:
                 if (!port.address) continue;
                 const auto* r = router_of(t, port.network);
                 vms_.push_back({tenant_name + "/" + name, tenant_name, port.network, r ? r->first : "", *port.address,
-                                port.floating});
+                                port.floating, &t, &port});
             }
         for (const auto& [name, n] : f.networks)
             if (is_external(name)) externals_.push_back(name);
@@ -62,6 +65,26 @@ private:
     void internet_hosts(Use use) const {
         for (const auto& [name, host] : f_.lab.hosts)
             if (host.network == "internet") use(name, host);
+    }
+
+    // Whether the groups let an echo request from `remote` in, or one to `remote` out.
+    static bool lets_in(const vm& v, const ip_address& remote) {
+        return passes(*v.tenant, *v.port, direction::ingress, {"icmp", 0, remote});
+    }
+    static bool lets_out(const vm& v, const ip_address& remote) {
+        return passes(*v.tenant, *v.port, direction::egress, {"icmp", 0, remote});
+    }
+    // A row that the wires allow: reachable unless a group of either end says no.
+    void filtered(const vm* from, const std::string& from_name, const vm* to, const std::string& to_name,
+                  const std::string& via, const ip_address& address, const ip_address& source, std::string why) {
+        const bool out = !from || lets_out(*from, address), in = !to || lets_in(*to, source);
+        row(from_name, to_name, via, out && in, address,
+            !out ? "no egress rule of the sender's groups" : !in ? "no ingress rule of the receiver's groups" : std::move(why));
+    }
+    // What a VM's packets bear as source once its router has let them out: its floating address, else the router's.
+    ip_address outside_address(const vm& v) const {
+        const auto& router = v.tenant->routers.at(v.router);
+        return v.floating ? *v.floating : router.address.value_or(v.fixed);
     }
 
     // The external network on which a node has an address and thus a leg.
@@ -107,9 +130,11 @@ private:
             row(name, v.full, "fixed", false, v.fixed, "hosts have no route into tenants, not even to their own VMs");
             if (!v.floating) continue;
             const bool reach = external && *external == external_of(v);
-            row(name, v.full, "floating", reach, *v.floating,
-                reach ? "by the LAN, br-ex and the router's NAT"
-                      : "no leg on the LAN, so no way to floating addresses");
+            if (reach)
+                filtered(nullptr, name, &v, v.full, "floating", *v.floating, *node_address(n, *external),
+                         "by the LAN, br-ex and the router's NAT");
+            else
+                row(name, v.full, "floating", false, *v.floating, "no leg on the LAN, so no way to floating addresses");
         }
     }
 
@@ -134,27 +159,30 @@ private:
             const bool joined = other.tenant_name == v.tenant_name &&
                                 (other.network == v.network || (!v.router.empty() && other.router == v.router));
             if (!self && joined)
-                row(v.full, other.full, "fixed", true, other.fixed,
-                    other.network == v.network ? "the same network" : "another network of the same router");
+                filtered(&v, v.full, &other, other.full, "fixed", other.fixed, v.fixed,
+                         other.network == v.network ? "the same network" : "another network of the same router");
             else if (!self && !has_own(v, other.fixed))
                 row(v.full, other.full, "fixed", false, other.fixed, "another router or tenant");
             if (other.floating && !external_of(v).empty() && external_of(v) == external_of(other))
-                row(v.full, other.full, "floating", true, *other.floating,
-                    self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
+                filtered(&v, v.full, &other, other.full, "floating", *other.floating, outside_address(v),
+                         self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
         }
         const auto external = external_of(v);
         if (external.empty()) return;
         lan_hosts([&](const std::string& name, const lab_host& host) {
-            if (host.network == external) row(v.full, name, external, true, host.address, "by the router's source NAT");
+            if (host.network == external)
+                filtered(&v, v.full, nullptr, name, external, host.address, v.fixed, "by the router's source NAT");
         });
         internet_hosts([&](const std::string& name, const lab_host& host) {
             const bool reach = has_internet(external);
-            row(v.full, name, external, reach, host.address,
-                reach ? "by the router and the LAN's gateway" : "the LAN has no gateway");
+            if (reach)
+                filtered(&v, v.full, nullptr, name, external, host.address, v.fixed, "by the router and the LAN's gateway");
+            else
+                row(v.full, name, external, false, host.address, "the LAN has no gateway");
         });
         for (const auto& [name, n] : f_.nodes) {
             if (const auto address = node_address(n, external))
-                row(v.full, name, external, true, *address, "a host of the LAN as any other");
+                filtered(&v, v.full, nullptr, name, external, *address, v.fixed, "a host of the LAN as any other");
             for (const char* inside : {management_network, tunnel_network})
                 if (const auto address = node_address(n, inside))
                     row(v.full, name, inside, false, *address, "VMs must not reach the hosts that carry them");
@@ -184,8 +212,8 @@ private:
                     router.address);
             }
             if (v.floating)
-                row(name, v.full, "floating", same, *v.floating,
-                    same ? "the router answers for it" : "the LAN's router forwards nothing inwards");
+                same ? filtered(nullptr, name, &v, v.full, "floating", *v.floating, host.address, "the router answers for it")
+                     : row(name, v.full, "floating", false, *v.floating, "the LAN's router forwards nothing inwards");
         }
         for (const auto& [other_name, other] : f_.lab.hosts) {
             if (other_name == name) continue;

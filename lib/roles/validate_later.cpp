@@ -20,9 +20,6 @@ void router_later(const std::string& path, const router& r, findings& out) {
 }
 
 void port_later(const std::string& path, const tenant_port& p, findings& out) {
-    if (!p.port_security) out.warning(p.place, path + ".port-security", "false", later);
-    if (!p.allowed_addresses.empty())
-        out.warning(p.place, path + ".allowed-addresses", p.allowed_addresses.front().address.to_string(), later);
     if (p.attach != "plugged") out.warning(p.place, path + ".attach", p.attach, later);
     if (!p.user.empty()) out.warning(p.place, path + ".user", p.user, later);
 }

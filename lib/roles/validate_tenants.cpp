@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// validate(), tenants: networks, routers, security groups and ports, with what they share across tenants (tunnel ids,
+// validate(), tenants: networks, routers and ports, with what they share across tenants (tunnel ids,
 // the external network's addresses). Pure.
 #include <algorithm>
 
@@ -104,49 +104,6 @@ void check_routers(const fabric& f, const std::string& tenant_name, const tenant
     }
 }
 
-bool good_ports(const std::string& text) {
-    const auto number = [](const std::string& s) {
-        if (s.empty() || s.size() > 5 || !std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; }))
-            return 0;
-        const int n = std::stoi(s);
-        return n <= 65535 ? n : 0;
-    };
-    const auto dash = text.find('-');
-    if (dash == std::string::npos) return number(text) > 0;
-    const int first = number(text.substr(0, dash)), last = number(text.substr(dash + 1));
-    return first > 0 && last >= first;
-}
-
-void check_rules(const std::string& list, const tenant& t, const std::vector<security_rule>& rules, findings& out) {
-    static const std::set<std::string> names = {"", "icmp", "icmpv6", "tcp", "udp", "sctp"};
-    for (std::size_t i = 0; i < rules.size(); ++i) {
-        const auto& rule = rules[i];
-        const auto path = list + "[" + std::to_string(i) + "]";
-        const bool number = !rule.protocol.empty() && rule.protocol.size() <= 3 &&
-                            std::all_of(rule.protocol.begin(), rule.protocol.end(),
-                                        [](char c) { return c >= '0' && c <= '9'; }) &&
-                            std::stoi(rule.protocol) <= 255;
-        if (!names.count(rule.protocol) && !number)
-            out.error(rule.place, path + ".protocol", rule.protocol, "is an unknown protocol",
-                      "icmp, icmpv6, tcp, udp, sctp or 0-255");
-        if (!rule.ports.empty() && !good_ports(rule.ports))
-            out.error(rule.place, path + ".ports", rule.ports, "is not a port or a range of ports",
-                      "1-65535, FIRST-LAST");
-        if (!rule.remote.empty() && !t.security_groups.count(rule.remote) && !parse_prefix(rule.remote))
-            out.error(rule.place, path + ".remote", rule.remote, "is neither a CIDR nor a security group",
-                      keys_of(t.security_groups));
-    }
-}
-
-void check_groups(const std::string& tenant_name, const tenant& t, findings& out) {
-    for (const auto& [name, group] : t.security_groups) {
-        const auto path = "tenants." + tenant_name + ".security-groups." + name;
-        out.warning(group.place, path, name, "is understood but not enforced yet");
-        check_rules(path + ".ingress", t, group.ingress, out);
-        if (group.egress) check_rules(path + ".egress", t, *group.egress, out);
-    }
-}
-
 void check_ports(const fabric& f, const std::string& tenant_name, const tenant& t, shared& all, findings& out) {
     std::map<std::string, address_book> books;
     for (const auto& [name, n] : t.networks) {
@@ -161,10 +118,6 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
             out.error(p.place, path + ".node", p.node, "is an unknown node", keys_of(f.nodes));
         if (on != f.nodes.end() && !has_role(on->second, "compute") && !out.broken("nodes." + p.node + ".roles"))
             out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute");
-        for (const auto& group : p.security_groups)
-            if (!t.security_groups.count(group))
-                out.error(p.place, path + ".security-groups", group, "is an unknown security group",
-                          keys_of(t.security_groups));
         if (p.mac) {
             if (p.mac->is_multicast() || p.mac->is_zero())
                 out.error(p.place, path + ".mac", p.mac->to_string(), "is not a unicast MAC address",
@@ -230,7 +183,7 @@ void validate_tenants(const fabric& f, findings& out) {
                       "a name of its own");
         check_networks(f, name, t, all, out);
         check_routers(f, name, t, all, out);
-        check_groups(name, t, out);
+        validate_groups(name, t, out);
         check_ports(f, name, t, all, out);
     }
 }

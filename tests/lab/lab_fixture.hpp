@@ -21,7 +21,23 @@
 
 namespace weft::test {
 
-inline std::string small_cloud_text(const std::string& overlay = "gre") {
+inline const std::string two_tenants = R"(tenants:
+  one:
+    networks: { net1: { cidr: 50.50.1.0/24, dns: [8.8.8.8] } }
+    routers: { router1: { external: external, networks: [net1] } }
+    security-groups: { default: { ingress: [ { protocol: icmp }, { protocol: tcp, ports: 22 } ] } }
+    ports:
+      vm1: { node: compute1, network: net1, address: 50.50.1.11, floating: auto, security-groups: [default] }
+      vm2: { node: compute2, network: net1, security-groups: [default] }
+  two:
+    networks: { net2: { cidr: 50.50.2.0/24 } }
+    routers: { router2: { external: external, networks: [net2] } }
+    security-groups: { default: { ingress: [ { protocol: icmp } ] } }
+    ports:
+      vm3: { node: compute1, network: net2, security-groups: [default] }
+)";
+
+inline std::string small_cloud_text(const std::string& overlay = "gre", const std::string& tenants = two_tenants) {
     return R"(version: 1
 name: lt
 networks:
@@ -45,28 +61,14 @@ nodes:
   compute2:
     roles: [compute]
     nics: { eth0: { network: management, address: 10.10.10.54 }, eth1: { network: vm-config, address: 10.20.20.54 } }
-tenants:
-  one:
-    networks: { net1: { cidr: 50.50.1.0/24, dns: [8.8.8.8] } }
-    routers: { router1: { external: external, networks: [net1] } }
-    security-groups: { default: { ingress: [ { protocol: icmp }, { protocol: tcp, ports: 22 } ] } }
-    ports:
-      vm1: { node: compute1, network: net1, address: 50.50.1.11, floating: auto, security-groups: [default] }
-      vm2: { node: compute2, network: net1, security-groups: [default] }
-  two:
-    networks: { net2: { cidr: 50.50.2.0/24 } }
-    routers: { router2: { external: external, networks: [net2] } }
-    security-groups: { default: { ingress: [ { protocol: icmp } ] } }
-    ports:
-      vm3: { node: compute1, network: net2, security-groups: [default] }
-lab:
+)" + tenants + R"(lab:
   router: { lan: external, internet: 203.0.113.0/24 }
   hosts: { lan1: { network: external, address: 192.168.100.200 }, internet1: { network: internet, address: 203.0.113.10 } }
 )";
 }
 
-inline fabric small_cloud(const std::string& overlay = "gre") {
-    const auto text = small_cloud_text(overlay);
+inline fabric small_cloud(const std::string& overlay = "gre", const std::string& tenants = two_tenants) {
+    const auto text = small_cloud_text(overlay, tenants);
     auto parsed = parse_fabric(text, "lt.yaml");
     for (const auto& d : parsed.diagnostics)
         if (d.severity == severity::error) FAIL(d.to_string());

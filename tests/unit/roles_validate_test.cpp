@@ -37,10 +37,9 @@ TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles]
     CHECK(std::none_of(diagnostics.begin(), diagnostics.end(),
                        [](const auto& d) { return d.severity == severity::error; }));
     found(grizzly_text(), {"", "", 30, 41, "8.8.8.8", "not enforced"}, severity::warning);
-    found(grizzly_text(), {"", "", 33, 24, "default", "not enforced"}, severity::warning);
     found(changed(grizzly_text(), "[controller]", "[controller, vpn-gateway]"),
           {"", "", 13, 25, "vpn-gateway", "not enforced"}, severity::warning);
-    found(grizzly_text(), {"", "", 47, 3, "network", "not enforced"}, severity::warning);
+    found(grizzly_text(), {"", "", 48, 3, "network", "not enforced"}, severity::warning);
 }
 
 TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[roles][validate]") {
@@ -57,9 +56,7 @@ TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[r
     told("{ router1: { ", "{ router1: { snat: false, ", 32, 34, "false");
     told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 28, "10.10.10.51");
     told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 28, "10.9.0.0/16");
-    told("vm1: { node: compute1", "vm1: { port-security: false, node: compute1", 35, 29, "false");
     told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
-    told("vm1: { node: compute1", "vm1: { allowed-addresses: [{ address: 50.50.1.99/32 }], node: compute1", 35, 14, "50.50.1.99/32");
 }
 
 TEST_CASE("faults of underlay networks", "[roles][validate]") {
@@ -108,14 +105,45 @@ TEST_CASE("faults of tenants", "[roles][validate]") {
              "unknown network"});
     spoiled({"address: 50.50.1.11", "address: 50.50.3.11", 35, 54, "50.50.3.11", "outside the subnet"});
     spoiled({"address: 50.50.1.11", "address: 50.50.1.1", 35, 54, "50.50.1.1", "duplicate address"});
-    spoiled({"address: 50.50.1.22", "address: 50.50.1.21", 43, 54, "50.50.1.21", "duplicate address"});
+    spoiled({"address: 50.50.1.22", "address: 50.50.1.21", 44, 54, "50.50.1.21", "duplicate address"});
     spoiled({"address: 50.50.1.11, floating: auto", "floating: 192.168.100.50", 35, 55, "192.168.100.50",
              "outside the floating range"});
-    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 42, 76, "auto",
+    spoiled({"routers:  { router2: { external: external, networks: [net1] } }", "routers: {}", 43, 76, "auto",
              "needs a router"});
     spoiled({"security-groups: [default] }", "security-groups: [web] }", 35, 100, "web", "unknown security group"});
     spoiled({"protocol: icmp }", "protocol: icmq }", 33, 58, "icmq", "unknown protocol"});
     spoiled({"ports: 22", "ports: 0-70000", 33, 90, "0-70000", "not a port"});
+}
+
+TEST_CASE("a rule that no packet can meet, or that would say another thing than it reads, is refused", "[roles][validate]") {
+    const auto rule = [](const std::string& text, int column, const std::string& value, const std::string& problem) {
+        spoiled({"{ protocol: icmp }, ", "{ " + text + " }, ", 33, column, value, problem});
+    };
+    rule("protocol: 0", 58, "0", "unknown protocol");
+    rule("protocol: 256", 58, "256", "unknown protocol");
+    rule("protocol: icmp, ports: 22", 71, "22", "needs a protocol with ports");
+    rule("ports: 22", 55, "22", "needs a protocol with ports");
+    rule("protocol: tcp, type: 8", 69, "8", "needs ICMP");
+    rule("protocol: icmp, code: 0", 70, "0", "needs a type");
+    rule("protocol: icmp, remote: 10.0.0.1/8", 72, "10.0.0.1/8", "misaligned");
+    rule("remote: web", 56, "web", "neither a CIDR nor a security group");
+    spoiled({"{ protocol: icmp }, ", "{ protocol: icmp, remote: \"fd00::/8\" }, ", 33, 46, "fd00::/8", "matches no packet"});
+    spoiled({"{ protocol: icmp }, ", "{ protocol: icmpv6, family: ipv4 }, ", 33, 46, "ipv4", "matches no packet"});
+}
+
+TEST_CASE("what a port says of its filter is checked and bounded", "[roles][validate]") {
+    spoiled({"vm1: { node: compute1", "vm1: { port-security: false, node: compute1", 35, 122, "default", "would not be enforced"});
+    spoiled({"vm1: { node: compute1", "vm1: { allowed-addresses: [{ address: 50.50.1.9/24 }], node: compute1", 35, 45,
+             "50.50.1.9/24", "misaligned"});
+    auto f = grizzly();
+    f.tenants["proj_one"].ports["vm1"].allowed_addresses.resize(17, {parse_prefix("50.50.1.99").value(), {}, {}});
+    f.tenants["proj_one"].ports["vm1"].allowed_addresses[0].mac = parse_mac("01:00:5e:00:00:01").value();
+    f.tenants["proj_one"].security_groups["default"].ingress.resize(257);
+    std::string all;
+    for (const auto& d : roles::validate(f)) all += d.to_string() + "\n";
+    CHECK(all.find("\"17\" are too many (allowed: at most 16)") != std::string::npos);
+    CHECK(all.find("\"01:00:5e:00:00:01\" is not a unicast MAC") != std::string::npos);
+    CHECK(all.find("\"257 rules\" are too many (allowed: at most 256)") != std::string::npos);
 }
 
 TEST_CASE("ids and addresses that several tenants share", "[roles][validate]") {
@@ -128,21 +156,21 @@ TEST_CASE("ids and addresses that several tenants share", "[roles][validate]") {
     text = changed(grizzly_text(), "address: 50.50.1.21, floating: auto",
                    "address: 50.50.1.21, floating: 192.168.100.110");
     text = changed(text, "address: 50.50.1.11, floating: auto", "address: 50.50.1.11, floating: 192.168.100.110");
-    found(text, {"", "one floating address for two", 42, 76, "192.168.100.110", "duplicate address"});
+    found(text, {"", "one floating address for two", 43, 76, "192.168.100.110", "duplicate address"});
 }
 
 TEST_CASE("faults of expectations, checks and the lab", "[roles][validate]") {
-    spoiled({"from: lan1", "from: lan9", 45, 13, "lan9", "unknown endpoint"});
-    spoiled({"to: proj_one/vm1", "to: vm1", 45, 23, "vm1", "ambiguous short name"});
-    spoiled({"to: proj_one/vm1", "to: proj_one/vm9", 45, 23, "proj_one/vm9", "unknown endpoint"});
-    spoiled({"to: proj_one/vm1, via: floating", "to: proj_one/vm2, via: floating", 45, 42, "floating", "has none"});
+    spoiled({"from: lan1", "from: lan9", 46, 13, "lan9", "unknown endpoint"});
+    spoiled({"to: proj_one/vm1", "to: vm1", 46, 23, "vm1", "ambiguous short name"});
+    spoiled({"to: proj_one/vm1", "to: proj_one/vm9", 46, 23, "proj_one/vm9", "unknown endpoint"});
+    spoiled({"to: proj_one/vm1, via: floating", "to: proj_one/vm2, via: floating", 46, 42, "floating", "has none"});
     spoiled(
-        {"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 45, 40, "vm-config", "has no address"});
-    spoiled({"  network: [ { ping", "  netwrok: [ { ping", 47, 3, "netwrok", "unknown node"});
+        {"to: proj_one/vm1, via: floating", "to: controller, via: vm-config", 46, 40, "vm-config", "has no address"});
+    spoiled({"  network: [ { ping", "  netwrok: [ { ping", 48, 3, "netwrok", "unknown node"});
     spoiled({"lan1: { network: external, address: 192.168.100.200 }",
-             "lan1: { network: external, address: 192.168.100.51 }", 50, 49, "192.168.100.51", "duplicate address"});
-    spoiled({"lan1: { network: external", "lan1: { network: outside", 50, 30, "outside", "unknown network"});
-    spoiled({"address: 203.0.113.10", "address: 203.0.114.10", 50, 109, "203.0.114.10", "outside the subnet"});
+             "lan1: { network: external, address: 192.168.100.51 }", 51, 49, "192.168.100.51", "duplicate address"});
+    spoiled({"lan1: { network: external", "lan1: { network: outside", 51, 30, "outside", "unknown network"});
+    spoiled({"address: 203.0.113.10", "address: 203.0.114.10", 51, 109, "203.0.114.10", "outside the subnet"});
     // vm3 is unique, so its short name serves.
     const auto text = changed(grizzly_text(), "to: proj_one/vm1", "to: vm3");
     for (const auto& d : roles::validate(parsed(text))) CHECK(d.severity == severity::warning);
@@ -156,5 +184,5 @@ TEST_CASE("all faults come in one run, sorted by place", "[roles][validate]") {
     std::vector<int> lines;
     for (const auto& d : diagnostics)
         if (d.severity == severity::error) lines.push_back(d.place.line);
-    CHECK(lines == std::vector<int>{7, 35, 45});
+    CHECK(lines == std::vector<int>{7, 35, 46});
 }

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Security groups: which flows a port gets from its rules, and which rows of the matrix follow. That the flows do to
+// packets what they say is proved in tests/lab/groups.cpp.
+#include <algorithm>
+
+#include "roles_fixture.hpp"
+
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+constexpr const char* first_rules = "[ { protocol: icmp }, { protocol: tcp, ports: 22 } ] } }\n    ports:\n      vm1: { node: compute1, network: net1, address: 50.50.1.11";
+
+std::string register_of(const std::string& port) {
+    return "reg5=0x" + object_uuid("grizzly", port).substr(0, 8);
+}
+
+fabric with_rules(const std::string& ingress, const std::string& more = "") {
+    const std::string ports = "\n    ports:\n      vm1: { node: compute1, network: net1, address: 50.50.1.11";
+    return roles::allocate(parsed(changed(grizzly_text(), first_rules, ingress + " }" + more + " }" + ports)), {}).value().fabric;
+}
+
+host_state compute1(const fabric& f) {
+    auto facts = facts_of();
+    facts.present_ports = {{object_uuid("grizzly", "proj_one/ports/vm1"), "tapone"},
+                           {object_uuid("grizzly", "proj_two/ports/vm1"), "taptwo"}};
+    return roles::compile(f, "compute1", facts).value();
+}
+
+// The rest of the matches of proj_one/vm1's flows in a table of br-int.
+std::set<std::string> matches(const host_state& s, int table, int priority) {
+    std::set<std::string> out;
+    const auto own = register_of("proj_one/ports/vm1") + ",";
+    for (const auto& f : s.flows.at("br-int"))
+        if (f.table == table && f.priority == priority && f.match.rfind(own, 0) == 0) out.insert(f.match.substr(own.size()));
+    return out;
+}
+const ovs::flow& flow(const host_state& s, int table, const std::string& match) {
+    const auto& all = s.flows.at("br-int");
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& f) { return f.table == table && f.match == match; });
+    INFO(match);
+    REQUIRE(found != all.end());
+    return *found;
+}
+
+// How the matrix sees a row, with its reason when it is blocked.
+std::string seen(const fabric& f, const std::string& from, const std::string& to, const std::string& via) {
+    for (const auto& e : roles::expectations(f))
+        if (e.from == from && e.to == to && e.via == via && !e.planted_gateway && e.protocol == "icmp")
+            return e.reachable ? "reachable" : e.why;
+    return "no row";
+}
+
+using names = std::set<std::string>;
+
+}  // namespace
+
+TEST_CASE("a range of ports becomes masked matches that cover it and nothing else", "[roles][groups]") {
+    for (const auto& [first, last] : std::vector<std::pair<int, int>>{{1, 65535}, {22, 22}, {1000, 1999}, {7, 8}, {32768, 65535}}) {
+        const auto s = compute1(with_rules("[ { protocol: udp, ports: " + std::to_string(first) + "-" + std::to_string(last) + " } ]"));
+        std::set<int> covered;
+        std::size_t flows = 0;
+        for (const auto& match : matches(s, 82, 70)) {
+            if (match.rfind("udp,tp_dst=", 0) != 0) continue;
+            ++flows;
+            const auto text = match.substr(11);
+            const auto slash = text.find('/');
+            const int value = std::stoi(text.substr(0, slash), nullptr, 0);
+            const int mask = slash == std::string::npos ? 0xffff : std::stoi(text.substr(slash + 1), nullptr, 0);
+            for (int port = 0; port <= 0xffff; ++port)
+                if ((port & mask) == value) CHECK(covered.insert(port).second);
+        }
+        CHECK(covered.size() == static_cast<std::size_t>(last - first + 1));
+        CHECK(*covered.begin() == first);
+        CHECK(flows <= 30);
+    }
+}
+
+TEST_CASE("a rule's protocol, family, type and remote end in its match", "[roles][groups]") {
+    const auto s = compute1(with_rules(
+        "[ { protocol: icmp, type: 8, code: 0 }, { protocol: icmpv6 }, { protocol: 47, family: ipv4 }, { remote: 10.9.0.0/16 },"
+        " { protocol: tcp, ports: 80, remote: \"fd00::/8\" }, { protocol: sctp, ports: 5, family: ipv6 } ]"));
+    CHECK(matches(s, 82, 70) == names{"icmp,icmp_type=8,icmp_code=0", "icmp6", "ip,nw_proto=47", "ip,nw_src=10.9.0.0/16",
+                                      "tcp6,tp_dst=80,ipv6_src=fd00::/8", "sctp6,tp_dst=5"});
+    // Without an egress list everything goes out.
+    CHECK(matches(s, 72, 70) == names{"ip", "ipv6"});
+}
+
+TEST_CASE("an egress list is all that goes out, and an empty one is nothing", "[roles][groups]") {
+    const auto some = compute1(with_rules("[], egress: [ { protocol: udp, ports: 53, remote: 8.8.8.8/32 } ]"));
+    CHECK(matches(some, 72, 70) == names{"udp,tp_dst=53,nw_dst=8.8.8.8/32"});
+    CHECK(matches(some, 82, 70).empty());
+    CHECK(matches(compute1(with_rules("[], egress: []")), 72, 70).empty());
+}
+
+TEST_CASE("a port that names no group has the tenant's default, or no way in", "[roles][groups]") {
+    auto f = complete_grizzly();
+    auto& one = f.tenants["proj_one"];
+    one.ports["vm1"].security_groups.clear();
+    CHECK(matches(compute1(f), 82, 70) == names{"icmp", "tcp,tp_dst=22", "tcp6,tp_dst=22"});
+    one.security_groups["web"] = one.security_groups["default"];
+    one.security_groups.erase("default");
+    for (auto& [name, p] : one.ports) p.security_groups.clear();
+    CHECK(matches(compute1(f), 82, 70).empty());
+    CHECK(matches(compute1(f), 72, 70) == names{"ip", "ipv6"});
+    CHECK(seen(f, "lan1", "proj_one/vm1", "floating") == "no ingress rule of the receiver's groups");
+}
+
+TEST_CASE("a remote group is one conjunction of its members and its rules", "[roles][groups]") {
+    const auto f = with_rules("[ { protocol: tcp, ports: 22, remote: default }, { protocol: tcp, ports: 80, remote: default }, { protocol: icmp } ]");
+    const auto s = compute1(f);
+    CHECK(matches(s, 82, 70) == names{"icmp"});
+    names addresses, rules;
+    std::string id;
+    for (const auto& match : matches(s, 82, 60)) {
+        const auto& actions = flow(s, 82, register_of("proj_one/ports/vm1") + "," + match).actions;
+        if (match.rfind("ip,nw_src=", 0) == 0) {
+            CHECK(actions.find(",1/2)") != std::string::npos);
+            addresses.insert(match.substr(10));
+        } else if (match.rfind("tcp,", 0) == 0) {
+            CHECK(actions.find(",2/2)") != std::string::npos);
+            rules.insert(match);
+        } else if (match.rfind("conj_id=", 0) == 0 && match.find(",ipv6") == std::string::npos) {
+            CHECK(actions == "resubmit(,83)");
+        }
+    }
+    CHECK(rules == names{"tcp,tp_dst=22", "tcp,tp_dst=80"});
+    // All members that reach it: of its own network and, by the router, of the other.
+    names members;
+    for (const auto& [name, p] : f.tenants.at("proj_one").ports) members.insert(p.address->to_string() + "/32");
+    CHECK(addresses == members);
+    // By a floating address nobody is a member: the router's translation has taken the sender's address.
+    auto only = with_rules("[ { remote: default } ]");
+    CHECK(seen(only, "proj_one/vm2", "proj_one/vm1", "fixed") == "reachable");
+    CHECK(seen(only, "proj_one/vm2", "proj_one/vm1", "floating") == "no ingress rule of the receiver's groups");
+    only.tenants["proj_one"].routers.clear();
+    only.expectations.clear();
+    for (auto& [name, p] : only.tenants["proj_one"].ports) p.floating.reset(), p.floating_auto = false;
+    CHECK(matches(compute1(only), 82, 60).count("ip,nw_src=" + only.tenants["proj_one"].ports["vm3"].address->to_string() + "/32") == 0);
+}
+
+TEST_CASE("the matrix follows the rules of both ends, and knows the translated source", "[roles][groups]") {
+    const auto from_lan = with_rules("[ { protocol: icmp, remote: 192.168.100.200/32 } ]");
+    CHECK(seen(from_lan, "lan1", "proj_one/vm1", "floating") == "reachable");
+    CHECK(seen(from_lan, "controller", "proj_one/vm1", "floating") == "no ingress rule of the receiver's groups");
+    CHECK(seen(from_lan, "proj_one/vm2", "proj_one/vm1", "fixed") == "no ingress rule of the receiver's groups");
+    // proj_one/vm3 comes with its own floating address, vm2 with its router's.
+    const auto f = complete_grizzly();
+    const auto own = f.tenants.at("proj_one").ports.at("vm3").floating->to_string();
+    const auto by_floating = with_rules("[ { protocol: icmp, remote: " + own + "/32 } ]");
+    CHECK(seen(by_floating, "proj_one/vm3", "proj_one/vm1", "floating") == "reachable");
+    CHECK(seen(by_floating, "proj_one/vm2", "proj_one/vm1", "floating") == "no ingress rule of the receiver's groups");
+    const auto by_router = with_rules("[ { protocol: icmp, remote: " + f.tenants.at("proj_one").routers.at("router1").address->to_string() + "/32 } ]");
+    CHECK(seen(by_router, "proj_one/vm2", "proj_one/vm1", "floating") == "reachable");
+    CHECK(seen(by_router, "proj_one/vm3", "proj_one/vm1", "floating") == "no ingress rule of the receiver's groups");
+
+    const auto closed = with_rules("[ { protocol: icmp } ], egress: [ { protocol: icmp, remote: 192.168.100.200/32 } ]");
+    CHECK(seen(closed, "proj_one/vm1", "lan1", "external") == "reachable");
+    CHECK(seen(closed, "proj_one/vm1", "internet1", "external") == "no egress rule of the sender's groups");
+    CHECK(seen(closed, "proj_one/vm1", "proj_two/vm1", "floating") == "no egress rule of the sender's groups");
+    CHECK(seen(closed, "lan1", "proj_one/vm1", "floating") == "reachable");
+}
+
+TEST_CASE("port-security: false lifts the filter and the pins of that port alone", "[roles][groups]") {
+    auto f = with_rules("[]");
+    f.tenants["proj_one"].ports["vm1"].port_security = false;
+    f.tenants["proj_one"].ports["vm1"].security_groups.clear();
+    const auto s = compute1(f);
+    CHECK(flow(s, 60, "in_port=tapone").actions == "load:0x1->NXM_NX_REG6[],resubmit(,73)");
+    for (const auto& each : s.flows.at("br-int")) CHECK(each.match.find(register_of("proj_one/ports/vm1")) == std::string::npos);
+    CHECK(flow(s, 74, "reg6=0x1").actions.find("output:tapone") != std::string::npos);
+    CHECK(flow(s, 60, "in_port=taptwo").actions.find("resubmit(,71)") != std::string::npos);
+    CHECK(seen(f, "lan1", "proj_one/vm1", "floating") == "reachable");
+    CHECK(seen(f, "lan1", "proj_one/vm3", "floating") == "no ingress rule of the receiver's groups");
+}
+
+TEST_CASE("an allowed address may be sent from, and its own MAC is reached at every port of the network", "[roles][groups]") {
+    auto f = complete_grizzly();
+    f.tenants["proj_one"].ports["vm1"].allowed_addresses = {{parse_prefix("50.50.1.100").value(), parse_mac("00:00:5e:00:01:07").value(), {}},
+                                                            {parse_prefix("50.50.9.0/24").value(), {}, {}}};
+    const auto s = compute1(f);
+    const auto mac = f.tenants["proj_one"].ports["vm1"].mac->to_string();
+    CHECK(matches(s, 71, 65).count("ip,dl_src=00:00:5e:00:01:07,nw_src=50.50.1.100/32"));
+    CHECK(matches(s, 71, 65).count("ip,dl_src=" + mac + ",nw_src=50.50.9.0/24"));
+    CHECK(matches(s, 71, 95).count("arp,dl_src=00:00:5e:00:01:07,arp_sha=00:00:5e:00:01:07,arp_spa=50.50.1.100/32"));
+    // The pairs do not mix: neither address goes with the other's MAC.
+    CHECK(matches(s, 71, 65).count("ip,dl_src=" + mac + ",nw_src=50.50.1.100/32") == 0);
+    CHECK(flow(s, 73, "reg6=0x1,dl_dst=00:00:5e:00:01:07").actions == "resubmit(,74)");
+}
+
+TEST_CASE("two ports of a node whose registers would be the same are refused", "[roles][groups]") {
+    // Found by search: some pair of names among a few hundred thousand shares 32 bits.
+    std::map<std::string, std::string> by_start;
+    std::string one, two;
+    for (int i = 0; i < 400000 && one.empty(); ++i) {
+        const auto name = "p" + std::to_string(i);
+        const auto [other, is_new] = by_start.emplace(object_uuid("grizzly", "proj_two/ports/" + name).substr(0, 8), name);
+        if (!is_new) one = other->second, two = name;
+    }
+    REQUIRE_FALSE(two.empty());
+    auto f = complete_grizzly();
+    auto facts = facts_of();
+    auto& ports = f.tenants["proj_two"].ports;
+    for (const auto& name : {one, two}) {
+        ports[name] = ports.at("vm1");
+        ports[name].floating.reset();
+        ports[name].floating_auto = false;
+        ports[name].mac = object_mac("grizzly", "proj_two/ports/" + name);
+        ports[name].address = *parse_ip(name == one ? "50.50.1.98" : "50.50.1.99");
+        facts.present_ports[object_uuid("grizzly", "proj_two/ports/" + name)] = "tap" + name;
+    }
+    const auto outcome = roles::compile(f, "compute1", facts);
+    REQUIRE(outcome.has_error());
+    CHECK(outcome.error().code == errc::invalid_input);
+    CHECK(outcome.error().object == "proj_two/ports/" + (one < two ? two : one));
+}
