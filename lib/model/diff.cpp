@@ -144,7 +144,8 @@ private:
                 if (made != w) add(scope, made, w);
                 continue;
             }
-            compare_link(scope, *h, w);
+            const auto* master = seen.find(h->master);
+            compare_link(scope, *h, w, master && ours(*master));
         }
         for (const auto& h : have.links) {
             if (ours(h) && !wanted.like(h)) add(scope, h, std::nullopt, h.name + " is removed");
@@ -158,14 +159,15 @@ private:
         return veth && !scope.empty() && veth->peer_namespace.empty();
     }
 
-    void compare_link(const std::string& scope, const link& have, const link& want) {
+    // A NIC leaves the master that somebody else gave it only if another is wanted; one of ours it leaves with the wish.
+    void compare_link(const std::string& scope, const link& have, const link& want, bool in_ours) {
         link target = have;
         if (want.mac) target.mac = want.mac;
         if (want.mtu) target.mtu = want.mtu;
         if (want.group) target.group = want.group;
         if (want.promiscuous) target.promiscuous = want.promiscuous;
         if (!want.alias.empty()) target.alias = want.alias;
-        if (!std::holds_alternative<physical_options>(want.options) || !want.master.empty()) target.master = want.master;
+        if (!std::holds_alternative<physical_options>(want.options) || !want.master.empty() || in_ours) target.master = want.master;
         target.up = want.up || (std::holds_alternative<physical_options>(want.options) && have.up);
         for (const auto& [feature, on] : want.features) target.features[feature] = on;
         if (target == have) return;

@@ -79,9 +79,11 @@ private:
     void from_node(const std::string& name, const node& n) {
         for (const auto& [peer, other] : f_.nodes) {
             if (peer == name) continue;
-            const auto management = node_address(other, management_network);
-            if (management && node_address(n, management_network))
-                row(name, peer, management_network, true, *management, "every node joins management");
+            if (const auto management = node_address(other, management_network)) {
+                const bool joined = node_address(n, management_network).has_value();
+                row(name, peer, management_network, joined, *management,
+                    joined ? "every node joins management" : "no leg and no route on management");
+            }
             if (const auto endpoint = node_address(other, tunnel_network)) {
                 const bool joined = node_address(n, tunnel_network).has_value();
                 row(name, peer, tunnel_network, joined, *endpoint,
