@@ -69,7 +69,7 @@ TEST_CASE("lock of the example", "[golden]") {
 }
 
 TEST_CASE("matrix of every example", "[golden]") {
-    for (const char* deployment : {"grizzly", "all-in-one", "two-servers"}) {
+    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants"}) {
         std::string text;
         for (const auto& e : roles::expectations(complete_example(deployment))) {
             text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,

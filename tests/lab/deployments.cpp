@@ -129,3 +129,13 @@ TEST_CASE("two servers: the hypervisor's bridges pass the guests' frames and hol
                       [](const auto& a) { return a.device == "bridge-int" && a.address.to_string() == "10.10.10.50/24"; }));
     CHECK(std::none_of(addresses.begin(), addresses.end(), [](const auto& a) { return a.device == "bridge-ext"; }));
 }
+
+TEST_CASE("three tenants on six nodes, the same subnets thrice: every cell of the matrix as expected") {
+    if (!test::can_run()) return;
+    const test::standing_lab lab(example("three-tenants"));
+    check_matrix(lab);
+    // Equal addresses in all three, and no way from one tenant's into another's.
+    const auto address = [&](const char* tenant) { return *lab.fabric.tenants.at(tenant).ports.at("batch1").address; };
+    CHECK(address("red") == address("green"));
+    CHECK(address("red") == address("blue"));
+}
