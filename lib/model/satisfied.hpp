@@ -2,19 +2,23 @@
 // When a seen value is as wanted: a wanted value leaves open what it does not set. Pure. May include: core, model.
 #pragma once
 
-#include "model/describe.hpp"
-
 #include <algorithm>
+
+#include "model/describe.hpp"
 
 namespace weft {
 
-// Whether every field that `wanted` sets is the same in `seen`. Unset optionals, and options that only say what to create, do not count.
-template <class T> bool satisfied(const T& wanted, const T& seen) {
+// Whether every field that `wanted` sets is the same in `seen`. Unset optionals, and options that only say what to
+// create, do not count.
+template <class T>
+bool satisfied(const T& wanted, const T& seen) {
     bool same = true;
     boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_any_access>>([&](auto member) {
         const auto& w = wanted.*member.pointer;
-        if constexpr (requires { w.has_value(); }) same = same && (!w.has_value() || w == seen.*member.pointer);
-        else same = same && w == seen.*member.pointer;
+        if constexpr (requires { w.has_value(); })
+            same = same && (!w.has_value() || w == seen.*member.pointer);
+        else
+            same = same && w == seen.*member.pointer;
     });
     return same;
 }
@@ -27,15 +31,16 @@ inline bool options_satisfied(const link_options& wanted, const link_options& se
     return std::visit([&](const auto& w) { return satisfied(w, std::get<std::decay_t<decltype(w)>>(seen)); }, wanted);
 }
 
-// What a link has after the change in place: a bridge takes its options while it stands, and made anew it would lose the ports
-// that others put there. The other kinds keep theirs.
+// What a link has after the change in place: a bridge takes its options while it stands, and made anew it would lose
+// the ports that others put there. The other kinds keep theirs.
 inline link_options changed_in_place(const link_options& wanted, link_options seen) {
     const auto* w = std::get_if<bridge_options>(&wanted);
     auto* s = std::get_if<bridge_options>(&seen);
     if (w && s)
-        boost::mp11::mp_for_each<boost::describe::describe_members<bridge_options, boost::describe::mod_any_access>>([&](auto member) {
-            if ((w->*member.pointer).has_value()) s->*member.pointer = w->*member.pointer;
-        });
+        boost::mp11::mp_for_each<boost::describe::describe_members<bridge_options, boost::describe::mod_any_access>>(
+            [&](auto member) {
+                if ((w->*member.pointer).has_value()) s->*member.pointer = w->*member.pointer;
+            });
     return seen;
 }
 

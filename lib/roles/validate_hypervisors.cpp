@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// validate(), machines within machines: segments that underlay networks share, a hypervisor's bridges, and the guests whose
-// NICs hang on them. Pure.
+// validate(), machines within machines: segments that underlay networks share, a hypervisor's bridges, and the guests
+// whose NICs hang on them. Pure.
 #include "roles/validate.hpp"
 #include "weft/model/link.hpp"
 #include "weft/model/underlay.hpp"
@@ -32,11 +32,13 @@ void check_segments(const fabric& f, findings& out) {
     }
     const auto inner = segment_of(f, tunnel_network);
     const auto tunnels = f.networks.find(tunnel_network);
-    if (tunnels != f.networks.end() && f.networks.count(management_network) && segment_of(f, management_network) == inner)
-        out.warning(tunnels->second.place, std::string("networks.") + tunnel_network + ".segment", inner,
-                    "is management's too: only addresses and rules keep the two apart; nodes on both answer ARP on the right "
-                    "NIC only (arp_ignore 1, arp_announce 2) and take packets on either (rp_filter 2)",
-                    "a segment of its own");
+    if (tunnels != f.networks.end() && f.networks.count(management_network) &&
+        segment_of(f, management_network) == inner)
+        out.warning(
+            tunnels->second.place, std::string("networks.") + tunnel_network + ".segment", inner,
+            "is management's too: only addresses and rules keep the two apart; nodes on both answer ARP on the right "
+            "NIC only (arp_ignore 1, arp_announce 2) and take packets on either (rp_filter 2)",
+            "a segment of its own");
 }
 
 void check_bridges(const fabric& f, const std::string& node_name, const node& n, findings& out) {
@@ -49,7 +51,8 @@ void check_bridges(const fabric& f, const std::string& node_name, const node& n,
     }
     if (is_switch(n))
         out.error(n.place, "nodes." + node_name + ".roles", "hypervisor",
-                  "cannot be on a node that switches: its NICs are in Linux bridges, those of the other role in Open vSwitch's",
+                  "cannot be on a node that switches: its NICs are in Linux bridges, those of the other role in Open "
+                  "vSwitch's",
                   "hypervisor alone, or with controller");
     if (!n.host.empty())
         out.error(n.place, "nodes." + node_name + ".host", n.host, "has a hypervisor for a guest: " + node_name,
@@ -58,8 +61,7 @@ void check_bridges(const fabric& f, const std::string& node_name, const node& n,
     for (const auto& [bridge, nics] : n.bridges) {
         const auto at = path + "." + bridge;
         if (const auto good = check_link_name(bridge); !good)
-            out.error(n.place, at, bridge, "is not an interface name",
-                      "1 to 15 bytes without '/', ':', '%' or blanks");
+            out.error(n.place, at, bridge, "is not an interface name", "1 to 15 bytes without '/', ':', '%' or blanks");
         if (n.nics.count(bridge)) out.error(n.place, at, bridge, "is the name of a NIC", "a name of its own");
         if (nics.empty()) out.error(n.place, at, bridge, "has no NIC", "one of " + keys_of(n.nics));
         if (nics.size() > 1)

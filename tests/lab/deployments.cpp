@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every deployment of examples/fabrics that is not plan 1 itself, brought up from its file, and its whole matrix by
 // packets; and what sharing a segment or a machine must not break.
-#include "lab_fixture.hpp"
-
-#include "weft/netlink/nftables.hpp"
-#include "weft/netlink/session.hpp"
-
 #include <algorithm>
 #include <sstream>
+
+#include "lab_fixture.hpp"
+#include "weft/netlink/nftables.hpp"
+#include "weft/netlink/session.hpp"
 
 using namespace weft;
 
@@ -54,17 +53,29 @@ TEST_CASE("two servers: guests on a hypervisor's bridges, every cell of the matr
     if (!test::can_run()) return;
     const test::standing_lab lab(example("two-servers"));
     check_matrix(lab);
-    const auto ask = [&](const char* from, const char* to) { return probe::icmp(lab.at(from), parse_ip(to).value(), 56, false, std::chrono::milliseconds(1500)).value(); };
+    const auto ask = [&](const char* from, const char* to) {
+        return probe::icmp(lab.at(from), parse_ip(to).value(), 56, false, std::chrono::milliseconds(1500)).value();
+    };
 
     // The network node's eth2 is a port of br-ex; its own Internet is eth3's.
     CHECK(ask("network", "203.0.113.10").replied);
 
     // One answer for each address of the shared segment, whoever has NICs on it twice.
-    struct asked { const char *from, *device, *address; };
-    const auto answers = [&](const asked& a) { return probe::arp(lab.at(a.from), a.device, parse_ip(a.address).value()).value().macs.size(); };
-    for (const asked& a : {asked{"controller", "eth0", "10.10.10.52"}, {"controller", "eth0", "10.20.20.52"}, {"controller", "eth0", "10.10.10.54"},
-                           {"controller", "eth0", "10.20.20.54"}, {"controller", "eth0", "10.10.10.50"}, {"server-b", "eth0", "10.10.10.51"},
-                           {"server-b", "eth0", "10.20.20.52"}, {"controller", "eth1", "192.168.100.52"}, {"vpn", "eth0", "192.168.100.51"},
+    struct asked {
+        const char *from, *device, *address;
+    };
+    const auto answers = [&](const asked& a) {
+        return probe::arp(lab.at(a.from), a.device, parse_ip(a.address).value()).value().macs.size();
+    };
+    for (const asked& a : {asked{"controller", "eth0", "10.10.10.52"},
+                           {"controller", "eth0", "10.20.20.52"},
+                           {"controller", "eth0", "10.10.10.54"},
+                           {"controller", "eth0", "10.20.20.54"},
+                           {"controller", "eth0", "10.10.10.50"},
+                           {"server-b", "eth0", "10.10.10.51"},
+                           {"server-b", "eth0", "10.20.20.52"},
+                           {"controller", "eth1", "192.168.100.52"},
+                           {"vpn", "eth0", "192.168.100.51"},
                            {"lan1", "eth0", "192.168.100.52"}}) {
         INFO(a.address << " asked from " << a.from);
         CHECK(answers(a) == 1);
@@ -81,7 +92,9 @@ TEST_CASE("two servers: on the shared segment a route across opens nothing as lo
     const test::standing_lab lab(example("two-servers"));
     const auto controller = lab.at("controller");
     const auto endpoint = parse_ip("10.20.20.54").value();
-    const auto reach = [&] { return probe::icmp(controller, endpoint, 56, false, std::chrono::milliseconds(1000)).value(); };
+    const auto reach = [&] {
+        return probe::icmp(controller, endpoint, 56, false, std::chrono::milliseconds(1000)).value();
+    };
     CHECK(reach().no_route == false);  // the LAN's default route takes it, and there it ends
 
     // A host of management that says VM-config is on its own wire: the segment is the same, so its packets arrive.
@@ -117,16 +130,18 @@ TEST_CASE("two servers: the hypervisor's bridges pass the guests' frames and hol
     std::map<std::string, std::multiset<std::string>> ports;
     for (const auto& l : links)
         if (!l.master.empty()) ports[l.master].insert(l.name.starts_with("vnet") ? "guest" : l.name);
-    CHECK(ports == std::map<std::string, std::multiset<std::string>>{{"bridge-int", {"eth0", "guest", "guest", "guest"}},
-                                                                     {"bridge-ext", {"eth1", "guest", "guest", "guest", "guest"}}});
+    CHECK(ports == std::map<std::string, std::multiset<std::string>>{
+                       {"bridge-int", {"eth0", "guest", "guest", "guest"}},
+                       {"bridge-ext", {"eth1", "guest", "guest", "guest", "guest"}}});
     for (const auto& l : links)
         if (ports.contains(l.name)) {
             CHECK(l.alias == "weft:two-servers/nodes/server-a/" + l.name);
             CHECK(l.up);
         }
     const auto addresses = std::move(netlink::session::open(lab.at("server-a")).value()).addresses().value();
-    CHECK(std::any_of(addresses.begin(), addresses.end(),
-                      [](const auto& a) { return a.device == "bridge-int" && a.address.to_string() == "10.10.10.50/24"; }));
+    CHECK(std::any_of(addresses.begin(), addresses.end(), [](const auto& a) {
+        return a.device == "bridge-int" && a.address.to_string() == "10.10.10.50/24";
+    }));
     CHECK(std::none_of(addresses.begin(), addresses.end(), [](const auto& a) { return a.device == "bridge-ext"; }));
 }
 

@@ -7,7 +7,8 @@
 
 namespace weft {
 
-// The switch of an underlay network: what its key `segment` says, else a switch of its own, which has the network's name.
+// The switch of an underlay network: what its key `segment` says, else a switch of its own, which has the network's
+// name.
 std::string segment_of(const fabric&, const std::string& network);
 // The largest MTU of the segment's networks: what each hop of it must carry.
 std::uint32_t segment_mtu(const fabric&, const std::string& segment);
