@@ -160,7 +160,8 @@ void compile_defence(compilation& c) {
                                   .drop(std::string(network) + " address, but not through " + nic->holder));
         // On a shared segment nothing but this keeps a host of the one network away from the addresses of the other.
         for (const auto& [other, n] : c.f.networks)
-            if (other != network && segment_of(c.f, other) == segment_of(c.f, network))
+            if (other != network && segment_of(c.f, other) == segment_of(c.f, network) &&
+                n.cidr.is_v6() == nic->nic->address->is_v6())
                 input.rules.push_back(nft::rule_builder()
                                           .daddr(host_prefix(*nic->nic->address))
                                           .saddr(n.cidr)

@@ -132,6 +132,7 @@ void validate_nodes(const fabric& f, findings& out) {
         auto& book = books.emplace(name, out).first->second;
         if (n.gateway) book.claim(*n.gateway, n.place, "networks." + name + ".gateway");
     }
+    const auto switches = std::count_if(f.nodes.begin(), f.nodes.end(), [](const auto& n) { return is_switch(n.second); });
     for (const auto& [name, n] : f.nodes) {
         const auto path = "nodes." + name;
         if (n.roles.empty())
@@ -173,7 +174,7 @@ void validate_nodes(const fabric& f, findings& out) {
                           "is on " + first->second + " of the same node already",
                           "one NIC with an address per network");
         }
-        if (is_switch(n) && f.nodes.size() > 1 && !node_address(n, tunnel_network))
+        if (is_switch(n) && switches > 1 && !node_address(n, tunnel_network))
             out.error(n.place, path + ".nics", name,
                       std::string("has no address on ") + tunnel_network + ", so it can have no tunnel",
                       std::string("a NIC on ") + tunnel_network);
