@@ -72,7 +72,7 @@ for name in add_link addresses routes rules neighbours namespaces sysctl nft_tab
     try "$name" "$ns"
     leave
 done
-for name in ovs_bridge flows controller_node network_node compute_node; do
+for name in ovs_bridge flows controller_node network_node compute_node hypervisor_node; do
     enter "$name" && start_switch "$name" || { echo "FAILED: no switch for $name"; exit 1; }
     try "$name" "$ns" "$rundir"
     leave

@@ -8,6 +8,7 @@
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"
 #include "weft/model/overlay.hpp"
+#include "weft/model/underlay.hpp"
 #include "weft/netlink/monitor.hpp"
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"

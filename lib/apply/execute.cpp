@@ -206,6 +206,7 @@ private:
         if (before.group == after.group) out.group.reset();
         if (before.alias == after.alias) out.alias.clear();
         if (before.promiscuous == after.promiscuous) out.promiscuous.reset();
+        if (before.options == after.options && std::holds_alternative<bridge_options>(after.options)) out.options = bridge_options{};
         std::erase_if(out.features, [&](const auto& pair) {
             const auto at = before.features.find(pair.first);
             return at != before.features.end() && at->second == pair.second;

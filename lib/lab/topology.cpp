@@ -4,6 +4,7 @@
 #include "lab/topology.hpp"
 
 #include "weft/model/overlay.hpp"
+#include "weft/model/underlay.hpp"
 
 #include <algorithm>
 
@@ -37,20 +38,35 @@ struct builder {
     }
 
     const segment* find_segment(const std::string& network) const {
-        const auto found = std::find_if(out.segments.begin(), out.segments.end(), [&](const segment& s) { return s.network == network; });
+        const auto name = segment_of(f, network);
+        const auto found = std::find_if(out.segments.begin(), out.segments.end(), [&](const segment& s) { return s.name == name; });
         return found == out.segments.end() ? nullptr : &*found;
     }
 
     result<void> cable(planned_member& m, const std::string& device, const std::string& network, const std::string& path) {
         const auto* s = find_segment(network);
         if (s == nullptr) return error{errc::invalid_input, "plan lab", m.name + "/" + device, "no network named " + network};
-        m.nics.push_back({device, "c" + std::to_string(cables++), s->bridge, object_mac(f.name, path), s->mtu});
+        m.nics.push_back({device, "c" + std::to_string(cables++), s->bridge, netns_name(lab, "cables"), object_mac(f.name, path), s->mtu});
+        return {};
+    }
+
+    // A guest's NIC hangs on its hypervisor's bridge, as libvirt would do it.
+    result<void> guest_cable(planned_member& m, const std::string& device, const std::string& host, const std::string& network) {
+        const auto h = f.nodes.find(host);
+        const auto bridge = h == f.nodes.end() ? std::string() : bridge_for(f, h->second, network);
+        if (bridge.empty())
+            return error{errc::invalid_input, "plan lab", m.name + "/" + device, host + " has no bridge on network " + network};
+        m.nics.push_back({device, "vnet" + std::to_string(cables++), bridge, netns_name(lab, host),
+                          object_mac(f.name, "nodes/" + m.name + "/nics/" + device), segment_mtu(f, segment_of(f, network))});
         return {};
     }
 
     void segments() {
         for (const auto& [name, network] : f.networks)
-            out.segments.push_back({name, "seg" + std::to_string(out.segments.size()), network.mtu});
+            if (find_segment(name) == nullptr) {
+                const auto s = segment_of(f, name);
+                out.segments.push_back({s, "seg" + std::to_string(out.segments.size()), segment_mtu(f, s)});
+            }
         if (f.lab.internet) out.segments.push_back({"internet", "seg" + std::to_string(out.segments.size()), 1500});
     }
 
@@ -58,8 +74,11 @@ struct builder {
         for (const auto& [name, node] : f.nodes) {
             auto m = member(name, "node");
             m.ovs = node.roles.contains("network") || node.roles.contains("compute");
-            for (const auto& [device, nic] : node.nics)
-                if (auto done = cable(m, device, nic.network, "nodes/" + name + "/nics/" + device); !done) return done;
+            for (const auto& [device, nic] : node.nics) {
+                auto done = node.host.empty() ? cable(m, device, nic.network, "nodes/" + name + "/nics/" + device)
+                                              : guest_cable(m, device, node.host, nic.network);
+                if (!done) return done;
+            }
             out.members.push_back(std::move(m));
         }
         return {};

@@ -10,14 +10,15 @@
 namespace weft::lab {
 
 struct segment {
-    std::string network;  // an underlay network, or "internet"
+    std::string name;     // what segment_of says of an underlay network, or "internet"
     std::string bridge;   // its Linux bridge in the cables namespace
     std::uint32_t mtu = 1500;
 };
 
-// One end of a cable; the other is `cable` in the cables namespace, in the segment's bridge.
+// One end of a cable; the other is `cable` in `netns`, in the bridge there: that of the segment in the cables namespace, or
+// for a guest the one of its hypervisor.
 struct cabled_nic {
-    std::string device, cable, bridge;
+    std::string device, cable, bridge, netns;
     mac_address mac;
     std::uint32_t mtu = 1500;
 };

@@ -135,6 +135,7 @@ struct bring_up {
         if (!ready->starts_with("ready ")) return decode_error(*ready);
         if (auto done = write_file(node_folder(lab, m.name) + "/mnt", ready->substr(6) + "\n"); !done) return done;
         if (auto first = apply_compiled(node, m, false); !first) return first;
+        if (auto joined = join_guests(plan, m.name); !joined) return joined;
         if (const auto rows = plugged_rows(m.name); !rows.bridges.empty()) {
             if (auto plugged = send(node, "plug", rows); !plugged) return plugged;
             if (auto second = apply_compiled(node, m, true); !second) return second;

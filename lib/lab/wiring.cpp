@@ -82,7 +82,7 @@ result<void> lay_segments(const topology& t) {
 result<void> fit_out(const topology& t, const planned_member& m) {
     const bool is_node = m.kind == "node";
     std::vector<change> changes{loopback_up()};
-    for (const auto& n : m.nics) changes.push_back(veth(n.device, n.mac, n.mtu, n.cable, t.cables().netns));
+    for (const auto& n : m.nics) changes.push_back(veth(n.device, n.mac, n.mtu, n.cable, n.netns));
     for (const auto& p : t.plugs)
         if (p.vm == m.name && m.kind == "vm") changes.push_back(veth("eth0", p.mac, p.mtu, p.tap, p.node_netns));
     for (const auto& n : m.nics) changes.push_back(bring(n.device, !is_node));
@@ -112,12 +112,24 @@ result<void> wire(const topology& t) {
     std::vector<change> cable_ends;
     std::map<std::string, std::vector<change>> taps;
     for (const auto& m : t.members)
-        for (const auto& n : m.nics) cable_ends.push_back(bring(n.cable, true, n.bridge));
+        for (const auto& n : m.nics)
+            if (n.netns == t.cables().netns) cable_ends.push_back(bring(n.cable, true, n.bridge));
     for (const auto& p : t.plugs) taps[p.node_netns].push_back(bring(p.tap, false));
     if (auto done = run_all(t.cables().netns, cable_ends); !done) return done;
     for (const auto& [netns, changes] : taps)
         if (auto done = run_all(netns, changes); !done) return done;
     return {};
+}
+
+result<void> join_guests(const topology& t, const std::string& node) {
+    std::string netns;
+    for (const auto& m : t.members)
+        if (m.name == node) netns = m.netns;
+    std::vector<change> changes;
+    for (const auto& m : t.members)
+        for (const auto& n : m.nics)
+            if (n.netns == netns) changes.push_back(bring(n.cable, true, n.bridge));
+    return run_all(netns, changes);
 }
 
 result<void> raise_taps(const topology& t, const std::string& node) {

@@ -10,6 +10,8 @@ namespace weft::lab {
 
 // NICs and taps of nodes are left down: what stands on them is for apply to say.
 result<void> wire(const topology&);
+// Puts the cables of a hypervisor's guests into its bridges, once apply has made these.
+result<void> join_guests(const topology&, const std::string& node);
 // Brings the node's taps up, once apply has put their ingress drop there.
 result<void> raise_taps(const topology&, const std::string& node);
 

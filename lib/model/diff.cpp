@@ -1,40 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what must be done so that a seen host becomes the wanted one. Pure. What bears no mark of ours is never part of a
 // step; a wanted name that is taken by such an object is an error, found before anything runs. May include: core, model.
-#include "model/describe.hpp"
 #include "model/index.hpp"
 #include "model/order.hpp"
+#include "model/satisfied.hpp"
 
 #include <algorithm>
 
 namespace weft {
 namespace {
-
-// Whether every field that `wanted` sets is the same in `seen`. Unset optionals, and options that only say what to create, do not count.
-template <class T> bool satisfied(const T& wanted, const T& seen) {
-    bool same = true;
-    boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_any_access>>([&](auto member) {
-        const auto& w = wanted.*member.pointer;
-        if constexpr (requires { w.has_value(); }) same = same && (!w.has_value() || w == seen.*member.pointer);
-        else same = same && w == seen.*member.pointer;
-    });
-    return same;
-}
-
-bool options_satisfied(const link_options& wanted, const link_options& seen) {
-    if (std::holds_alternative<physical_options>(wanted)) return true;
-    if (wanted.index() != seen.index()) return false;
-    // A veth's peer is proved by the peer's own presence; names in other namespaces are not reported by the kernel.
-    if (std::holds_alternative<veth_options>(wanted)) return true;
-    return std::visit([&](const auto& w) { return satisfied(w, std::get<std::decay_t<decltype(w)>>(seen)); }, wanted);
-}
-
-bool keys_satisfied(const ovs::string_map& wanted, const ovs::string_map& seen) {
-    return std::all_of(wanted.begin(), wanted.end(), [&](const auto& pair) {
-        const auto at = seen.find(pair.first);
-        return at != seen.end() && at->second == pair.second;
-    });
-}
 
 error foreign(const std::string& what, const std::string& name, const std::string& where) {
     return {errc::foreign_object, "plan", what + " " + name + (where.empty() ? "" : " in " + where),
@@ -135,7 +109,7 @@ private:
                 continue;
             }
             if (!physical && !ours(*h)) return foreign("link", w.name, scope);
-            if (!options_satisfied(w.options, h->options)) {
+            if (!options_satisfied(w.options, changed_in_place(w.options, h->options))) {
                 add(scope, *h, std::nullopt, w.name + " is made anew: its kind or options changed");
                 link made = w;
                 made.up = false;
@@ -144,12 +118,25 @@ private:
                 if (made != w) add(scope, made, w);
                 continue;
             }
-            compare_link(scope, *h, w);
+            compare_link(scope, leave_master(scope, *h, &w, seen, wanted), w);
         }
         for (const auto& h : have.links) {
-            if (ours(h) && !wanted.like(h)) add(scope, h, std::nullopt, h.name + " is removed");
+            const bool removed = ours(h) && !wanted.like(h);
+            if (removed) add(scope, h, std::nullopt, h.name + " is removed");
+            else if (!wanted.like(h)) leave_master(scope, h, nullptr, seen, wanted);
         }
         return {};
+    }
+
+    // A port leaves a bridge of ours in a step of its own when the bridge goes or does not want it any more, so that an undo
+    // puts it in again: a NIC of this host, or what somebody else had plugged in there. Gives the link as it is then.
+    template <class Index> link leave_master(const std::string& scope, const link& have, const link* want, const Index& seen, const Index& wanted) {
+        const auto* master = seen.find(have.master);
+        if (!master || !ours(*master) || (want ? want->master == have.master : wanted.like(*master) != nullptr)) return have;
+        link free = have;
+        free.master.clear();
+        add(scope, have, free);
+        return free;
     }
 
     // A veth end outside the host's own namespace is made by the message that makes the other end there.
@@ -166,6 +153,7 @@ private:
         if (want.promiscuous) target.promiscuous = want.promiscuous;
         if (!want.alias.empty()) target.alias = want.alias;
         if (!std::holds_alternative<physical_options>(want.options) || !want.master.empty()) target.master = want.master;
+        target.options = changed_in_place(want.options, have.options);
         target.up = want.up || (std::holds_alternative<physical_options>(want.options) && have.up);
         for (const auto& [feature, on] : want.features) target.features[feature] = on;
         if (target == have) return;

@@ -65,6 +65,7 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
             [&](const link& l) {
                 if (removal) return 9;
                 if (creation) return 22;
+                if (const auto& before = std::get<link>(*s.before); l.master.empty() && !before.master.empty()) return 8;
                 return s.scope.empty() && bridges.find(l.name) ? 35 : 25;
             },
             [&](const nft::table&) { return removal ? 91 : 23; },

@@ -2,8 +2,11 @@
 // The host's own namespace: NICs, the bridges that hold their addresses, default routes, and the defence against the
 // leaks of DATAPLANE section 12 (forwarding off, tunnels only from endpoints, addresses only through their own NIC).
 // Pure.
+#include <algorithm>
+
 #include "roles/compile.hpp"
 #include "weft/model/nft.hpp"
+#include "weft/model/underlay.hpp"
 
 namespace weft::roles {
 namespace {
@@ -35,6 +38,38 @@ void bridge_over(compilation& c, placed_nic& nic, const std::string& bridge_name
     if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(bridge_name);
 }
 
+// A hypervisor's Linux bridge over one of its NICs. It holds the NIC's address; the guests' NICs join it beside, whoever
+// starts them.
+void bridge_for_guests(compilation& c, placed_nic& nic, link& physical, const std::string& bridge_name) {
+    nic.holder = bridge_name;
+    physical.master = bridge_name;
+    physical.mtu = segment_mtu(c.f, segment_of(c.f, nic.nic->network));
+    link bridge;
+    bridge.name = bridge_name;
+    // One way to each segment is what validate lets through, so there is no loop for STP to find; and nobody on the segment
+    // asks for groups, so that snooping would only lose their packets.
+    bridge_options options;
+    options.stp = false;
+    options.mcast_snooping = false;
+    bridge.options = options;
+    // Pinned, or the bridge would take the lowest MAC of its ports, and change it when a guest comes or goes.
+    if (const auto mac = c.facts.nic_macs.find(nic.device); mac != c.facts.nic_macs.end()) bridge.mac = mac->second;
+    bridge.mtu = physical.mtu;
+    bridge.group = weft_link_group;
+    bridge.alias = c.alias(node_path(c.name, bridge_name));
+    bridge.up = true;
+    c.space("").links.push_back(std::move(bridge));
+    c.disable_ipv6(nic.device);
+    if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(bridge_name);
+}
+
+// Whether the node has another NIC on the same segment.
+bool shares_segment(const compilation& c, const placed_nic& nic) {
+    return std::any_of(c.nics.begin(), c.nics.end(), [&](const placed_nic& other) {
+        return other.key != nic.key && segment_of(c.f, other.nic->network) == segment_of(c.f, nic.nic->network);
+    });
+}
+
 }  // namespace
 
 std::string external_bridge(const fabric& f, const std::string& network) {
@@ -57,8 +92,8 @@ void compile_nics(compilation& c) {
     auto& root = c.space("");
     for (auto& nic : c.nics) {
         if (!nic.network) continue;
-        const bool uplink =
-            has_role(c.node, "network") && is_external(nic.nic->network) && c.nic_on(nic.nic->network) == &nic;
+        const bool uplink = has_role(c.node, "network") && is_external(nic.nic->network) &&
+                            &uplink_nic(c.node, nic.nic->network)->second == nic.nic;
         const bool endpoint =
             is_switch(c.node) && nic.nic->network == tunnel_network && c.nic_on(tunnel_network) == &nic;
 
@@ -68,6 +103,8 @@ void compile_nics(compilation& c) {
         physical.mtu = nic.network->mtu;
         // Routers and floating addresses have MACs of their own, which the NIC would filter out.
         if (uplink) physical.promiscuous = true;
+        const auto guests = bridge_over_nic(c.node, nic.key);
+        if (!guests.empty()) bridge_for_guests(c, nic, physical, guests);
         root.links.push_back(std::move(physical));
 
         if (uplink) bridge_over(c, nic, external_bridge(c.f, nic.nic->network));
@@ -76,7 +113,7 @@ void compile_nics(compilation& c) {
             bridge_over(c, nic, underlay_bridge(nic.device));
         // Link-local IPv6 would join the inner networks behind every rule; the LAN's own addressing is not ours to
         // switch off.
-        else if (!is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6()))
+        else if (guests.empty() && !is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6()))
             c.disable_ipv6(nic.device);
 
         if (!nic.nic->address) continue;
@@ -105,6 +142,10 @@ void compile_defence(compilation& c) {
     // Two subnets may share a segment (plan 2): an address is answered for on its own NIC only.
     root.sysctls["net/ipv4/conf/all/arp_ignore"] = "1";
     root.sysctls["net/ipv4/conf/all/arp_announce"] = "2";
+    // There a neighbour's broadcasts come in on both NICs; a strict check would drop them on the one without the route.
+    for (const auto& nic : c.nics)
+        if (nic.nic->address && shares_segment(c, nic))
+            root.sysctls["net/ipv4/conf/" + nic.holder + "/rp_filter"] = "2";
 
     nft::chain forward{"forward", "filter", 2, 0, 0, {}, {}};
     nft::chain input{"input", "filter", 1, 0, 1, {}, {}};
@@ -117,7 +158,19 @@ void compile_defence(compilation& c) {
                                   .iifname(nic->holder, false)
                                   .iifname("lo", false)
                                   .drop(std::string(network) + " address, but not through " + nic->holder));
+        // On a shared segment nothing but this keeps a host of the one network away from the addresses of the other.
+        for (const auto& [other, n] : c.f.networks)
+            if (other != network && segment_of(c.f, other) == segment_of(c.f, network) &&
+                n.cidr.is_v6() == nic->nic->address->is_v6())
+                input.rules.push_back(nft::rule_builder()
+                                          .daddr(host_prefix(*nic->nic->address))
+                                          .saddr(n.cidr)
+                                          .iifname("lo", false)
+                                          .drop(std::string(network) + " address, but from " + other));
     }
+    // Where bridge netfilter is on, the guests' frames pass here too, from a bridge to itself.
+    for (const auto& [bridge, nics] : c.node.bridges)
+        forward.rules.push_back(nft::rule_builder().iifname(bridge).oifname(bridge).accept("guests on " + bridge));
     constexpr std::uint8_t gre = 47, udp = 17;
     constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081;
     const auto tunnelled = [](nft::rule_builder builder, const std::string& type) {

@@ -102,9 +102,11 @@ private:
     void from_node(const std::string& name, const node& n) {
         for (const auto& [peer, other] : f_.nodes) {
             if (peer == name) continue;
-            const auto management = node_address(other, management_network);
-            if (management && node_address(n, management_network))
-                row(name, peer, management_network, true, *management, "every node joins management");
+            if (const auto management = node_address(other, management_network)) {
+                const bool joined = node_address(n, management_network).has_value();
+                row(name, peer, management_network, joined, *management,
+                    joined ? "every node joins management" : "no leg and no route on management");
+            }
             if (const auto endpoint = node_address(other, tunnel_network)) {
                 const bool joined = node_address(n, tunnel_network).has_value();
                 row(name, peer, tunnel_network, joined, *endpoint,
@@ -143,22 +145,27 @@ private:
         return f_.tenants.at(v.tenant_name).routers.at(v.router).external;
     }
 
-    // Whether a packet from `source` to this address would meet somebody of its own tenant: then a row about another
-    // tenant's VM of the same address would prove nothing.
+    // Whether two VMs' fixed addresses are in reach of each other.
+    static bool joined(const vm& a, const vm& b) {
+        return a.tenant_name == b.tenant_name && (a.network == b.network || (!a.router.empty() && a.router == b.router));
+    }
+    // Whether a packet from `source` to this address would meet somebody within its reach: then a row about somebody else
+    // of the same address would prove nothing.
     bool has_own(const vm& source, const ip_address& address) const {
         const auto& t = f_.tenants.at(source.tenant_name);
-        for (const auto& [name, network] : t.networks)
-            if (network.gateway && *network.gateway == address) return true;
+        for (const auto& [name, network] : t.networks) {
+            const auto* r = router_of(t, name);
+            const bool near = name == source.network || (r && r->first == source.router);
+            if (near && network.gateway && *network.gateway == address) return true;
+        }
         return std::any_of(vms_.begin(), vms_.end(),
-                           [&](const vm& v) { return v.tenant_name == source.tenant_name && v.fixed == address; });
+                           [&](const vm& v) { return joined(source, v) && v.fixed == address; });
     }
 
     void from_vm(const vm& v) {
         for (const auto& other : vms_) {
             const bool self = &other == &v;
-            const bool joined = other.tenant_name == v.tenant_name &&
-                                (other.network == v.network || (!v.router.empty() && other.router == v.router));
-            if (!self && joined)
+            if (!self && joined(v, other))
                 filtered(&v, v.full, &other, other.full, "fixed", other.fixed, v.fixed,
                          other.network == v.network ? "the same network" : "another network of the same router");
             else if (!self && !has_own(v, other.fixed))

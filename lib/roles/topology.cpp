@@ -37,6 +37,12 @@ std::optional<ip_address> node_address(const node& n, const std::string& network
 
 bool is_external(const std::string& network) { return network != management_network && network != tunnel_network; }
 
+const std::pair<const std::string, nic>* uplink_nic(const node& n, const std::string& network) {
+    for (const auto& entry : n.nics)
+        if (entry.second.network == network && !entry.second.address) return &entry;
+    return find_nic(n, network);
+}
+
 std::string router_node(const fabric& f, const std::string& external) {
     for (const auto& [name, n] : f.nodes)
         if (has_role(n, "network") && (external.empty() || find_nic(n, external))) return name;

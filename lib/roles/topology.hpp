@@ -24,6 +24,9 @@ const std::pair<const std::string, nic>* find_nic(const node&, const std::string
 // The node's address on an underlay network.
 std::optional<ip_address> node_address(const node&, const std::string& network);
 bool is_external(const std::string& network);
+// The NIC of a network node that the bridge of an external network takes as its port: one without an address first, so that
+// a second NIC keeps the node's own leg there. Null if there is none.
+const std::pair<const std::string, nic>* uplink_nic(const node&, const std::string& network);
 
 // The node that holds the routers of an external network: the first network node in name order with a NIC on it. A
 // router without an external network ("") lives on the first network node.

@@ -132,6 +132,7 @@ void validate_nodes(const fabric& f, findings& out) {
         auto& book = books.emplace(name, out).first->second;
         if (n.gateway) book.claim(*n.gateway, n.place, "networks." + name + ".gateway");
     }
+    const auto switches = std::count_if(f.nodes.begin(), f.nodes.end(), [](const auto& n) { return is_switch(n.second); });
     for (const auto& [name, n] : f.nodes) {
         const auto path = "nodes." + name;
         if (n.roles.empty())
@@ -141,7 +142,7 @@ void validate_nodes(const fabric& f, findings& out) {
             if (!roles.count(role))
                 out.error(n.place, path + ".roles", role, "is an unknown role",
                           "controller, network, compute, vpn-gateway, hypervisor");
-            if (role == "vpn-gateway" || role == "hypervisor")
+            if (role == "vpn-gateway")
                 out.warning(n.place, path + ".roles", role, "is understood but not enforced yet");
         }
         std::map<std::string, std::string> addressed;  // network → NIC with an address there
@@ -159,7 +160,8 @@ void validate_nodes(const fabric& f, findings& out) {
                 continue;
             }
             if (!nic.address) {
-                const bool uplink = has_role(n, "network") && is_external(nic.network);
+                const bool uplink =
+                    has_role(n, "network") && is_external(nic.network) && &uplink_nic(n, nic.network)->second == &nic;
                 if (!uplink && !has_role(n, "hypervisor") && !out.broken(path + ".roles"))
                     out.error(nic.place, nic_path + ".address", "", "is missing",
                               "an address of " + network->second.cidr.to_string());
@@ -172,7 +174,7 @@ void validate_nodes(const fabric& f, findings& out) {
                           "is on " + first->second + " of the same node already",
                           "one NIC with an address per network");
         }
-        if (is_switch(n) && f.nodes.size() > 1 && !node_address(n, tunnel_network))
+        if (is_switch(n) && switches > 1 && !node_address(n, tunnel_network))
             out.error(n.place, path + ".nics", name,
                       std::string("has no address on ") + tunnel_network + ", so it can have no tunnel",
                       std::string("a NIC on ") + tunnel_network);
@@ -193,6 +195,7 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     if (f.name.empty()) out.error({1, 1}, "name", "", "is missing", "a name of the fabric");
     validate_underlay(f, out);
     validate_nodes(f, out);
+    validate_hypervisors(f, out);
     validate_tenants(f, out);
     validate_rest(f, out);
     validate_later(f, out);

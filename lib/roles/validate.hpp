@@ -56,6 +56,7 @@ void check_host(findings&, source_place, const std::string& path, const ip_prefi
 
 void validate_underlay(const fabric&, findings&);
 void validate_nodes(const fabric&, findings&);
+void validate_hypervisors(const fabric&, findings&);  // shared segments, bridges, guests
 void validate_tenants(const fabric&, findings&);
 // Security groups of a tenant, and what its ports say of them.
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);

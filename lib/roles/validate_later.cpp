@@ -27,12 +27,6 @@ void port_later(const std::string& path, const tenant_port& p, findings& out) {
 }  // namespace
 
 void validate_later(const fabric& f, findings& out) {
-    for (const auto& [name, n] : f.networks)
-        if (!n.segment.empty()) out.warning(n.place, "networks." + name + ".segment", n.segment, later);
-    for (const auto& [name, n] : f.nodes) {
-        if (!n.host.empty()) out.warning(n.place, "nodes." + name + ".host", n.host, later);
-        if (!n.bridges.empty()) out.warning(n.place, "nodes." + name + ".bridges." + n.bridges.begin()->first, n.bridges.begin()->first, later);
-    }
     for (const auto& [tenant_name, t] : f.tenants) {
         const auto path = "tenants." + tenant_name;
         for (const auto& [name, n] : t.networks) network_later(path + ".networks." + name, n, out);

@@ -115,6 +115,20 @@ void put_link_info(message& m, const link& l, int peer_fd) {
     m.end(nest);
 }
 
+// Only what differs is said to a bridge: a kernel that cannot filter VLANs refuses even to be told that it shall not.
+link told_only_of_differences(link wanted, const bridge_options& has) {
+    auto& o = std::get<bridge_options>(wanted.options);
+    const auto known = [](auto& field, const auto& at) {
+        if (field == at) field.reset();
+    };
+    known(o.stp, has.stp);
+    known(o.forward_delay, has.forward_delay);
+    known(o.ageing_time, has.ageing_time);
+    known(o.vlan_filtering, has.vlan_filtering);
+    known(o.mcast_snooping, has.mcast_snooping);
+    return wanted;
+}
+
 // A bridge keeps an MTU only if it is changed after creation (BROPT_MTU_SET_BY_USER in net/bridge/br_device.c); else it
 // takes the smallest of its ports. Setting the value it has does not count, so it is born one off.
 bool is_bridge_with_mtu(const link& l) { return l.mtu && std::holds_alternative<bridge_options>(l.options); }
@@ -143,7 +157,9 @@ message link_create(const link& l, const index_of& index, int peer_namespace_fd)
     if (l.group) m.u32(IFLA_GROUP, *l.group);
     if (!l.master.empty()) m.u32(IFLA_MASTER, index(l.master));
     if (const auto lower = lower_device(l); !lower.empty()) m.u32(IFLA_LINK, index(lower));
-    put_link_info(m, l, peer_namespace_fd);
+    bridge_options born;
+    born.vlan_filtering = false;
+    put_link_info(m, std::holds_alternative<bridge_options>(l.options) ? told_only_of_differences(l, born) : l, peer_namespace_fd);
     return m;
 }
 
@@ -189,8 +205,10 @@ message link_change(const link& wanted, const raw_link& seen, const index_of& in
         m.u32(IFLA_MASTER, 0);  // a port of Open vSwitch has the datapath as its master and must keep it
     }
     // The options of a bridge can be changed in place; those of the other kinds are fixed or checked by their driver.
-    if (const auto* o = std::get_if<bridge_options>(&wanted.options); o != nullptr && *o != bridge_options{} && seen.kind == "bridge")
-        put_link_info(m, wanted, -1);
+    const auto* has = std::get_if<bridge_options>(&seen.value.options);
+    if (std::holds_alternative<bridge_options>(wanted.options) && has != nullptr)
+        if (const auto told = told_only_of_differences(wanted, *has); std::get<bridge_options>(told.options) != bridge_options{})
+            put_link_info(m, told, -1);
     return m;
 }
 

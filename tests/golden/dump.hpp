@@ -35,6 +35,8 @@ inline std::string dump(const link& l) {
         if (veth->peer_mac) out += " peer_mac=" + veth->peer_mac->to_string();
         if (veth->peer_mtu) out += fmt::format(" peer_mtu={}", *veth->peer_mtu);
     }
+    if (std::holds_alternative<bridge_options>(l.options)) out += " bridge";
+    if (!l.master.empty()) out += " master=" + l.master;
     if (l.mac) out += " mac=" + l.mac->to_string();
     if (l.mtu) out += fmt::format(" mtu={}", *l.mtu);
     if (l.group) out += fmt::format(" group=0x{:x}", *l.group);

@@ -53,20 +53,31 @@ TEST_CASE("wanted state of every node", "[golden]") {
                     dump(roles::compile(f, node, golden_facts(node, datapath)).value()));
 }
 
+TEST_CASE("wanted state of every node of the other deployments", "[golden]") {
+    for (const char* deployment : {"all-in-one", "two-servers"}) {
+        const auto f = complete_example(deployment);
+        for (const auto& [node, n] : f.nodes)
+            compare(std::string(deployment) + "." + node + ".txt",
+                    dump(roles::compile(f, node, facts_of("netdev")).value()));
+    }
+}
+
 TEST_CASE("lock of the example", "[golden]") {
     std::string text;
     for (const auto& [key, value] : roles::allocate(grizzly(), {}).value().lock) text += key + ": " + value + "\n";
     compare("grizzly.lock.txt", text);
 }
 
-TEST_CASE("matrix of the example", "[golden]") {
-    std::string text;
-    for (const auto& e : roles::expectations(complete_grizzly())) {
-        text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,
-                            e.address ? e.address->to_string() : "-", e.via, e.protocol);
-        if (e.port) text += fmt::format("/{}", e.port);
-        if (e.planted_gateway) text += " planted " + e.planted_gateway->to_string();
-        text += "  # " + e.why + "\n";
+TEST_CASE("matrix of every example", "[golden]") {
+    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants"}) {
+        std::string text;
+        for (const auto& e : roles::expectations(complete_example(deployment))) {
+            text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,
+                                e.address ? e.address->to_string() : "-", e.via, e.protocol);
+            if (e.port) text += fmt::format("/{}", e.port);
+            if (e.planted_gateway) text += " planted " + e.planted_gateway->to_string();
+            text += "  # " + e.why + "\n";
+        }
+        compare(std::string(deployment) + ".matrix.txt", text);
     }
-    compare("grizzly.matrix.txt", text);
 }

@@ -173,3 +173,69 @@ TEST_CASE("a namespace of a wanted name that is not ours stops the plan before a
     REQUIRE(refused.error().object.find(h.routed) != std::string::npos);
     REQUIRE(netlink::session::writes() + netlink::nft_writes() == writes);
 }
+
+TEST_CASE("a hypervisor's bridge that could not be removed has its NIC and its guests again") {
+    host h;
+    auto session = h.session();
+    host_state wanted;
+    wanted.fabric = "unit";
+    wanted.node = "n";
+    namespace_state root;
+    weft::link nic{};
+    nic.name = "eth0";
+    nic.up = true;
+    nic.master = "bridge-int";
+    root.links.push_back(nic);
+    weft::link bridge{};
+    bridge.name = "bridge-int";
+    bridge.options = bridge_options{.stp = false, .forward_delay = {}, .ageing_time = {}, .vlan_filtering = {}, .mcast_snooping = false};
+    bridge.group = weft_link_group;
+    bridge.alias = "weft:unit/nodes/n/bridge-int";
+    bridge.mtu = 1500;
+    bridge.up = true;
+    root.links.push_back(bridge);
+    root.addresses.push_back({"bridge-int", *parse_prefix("10.10.10.50/24"), 0, std::nullopt, weft_protocol, 0});
+    wanted.namespaces.push_back(root);
+    const auto first = apply::apply(h.place, wanted);
+    INFO((first ? std::string("ok") : first.error().message()));
+    REQUIRE(first.has_value());
+    CHECK(apply::apply(h.place, wanted).value().steps == 0);
+    weft::link guest{};
+    guest.name = "vnet0";
+    guest.options = veth_options{"guest0", h.wire, std::nullopt, std::nullopt};
+    guest.master = "bridge-int";
+    session.run_one({netlink::verb::add, guest}).value();
+    CHECK(apply::apply(h.place, wanted).value().steps == 0);
+
+    auto without = wanted;
+    without.namespaces[0].links.pop_back();
+    without.namespaces[0].links[0].master.clear();
+    without.namespaces[0].addresses.clear();
+    auto failing = without;
+    weft::route nowhere{};
+    nowhere.destination = *parse_prefix("198.51.100.0/24");
+    nowhere.nexthops.push_back({parse_ip("203.0.113.1").value(), "eth0", 0, false});  // no such neighbour network
+    failing.namespaces[0].routes.push_back(nowhere);
+    const auto failed = apply::apply(h.place, failing);
+    REQUIRE(failed.has_error());
+    INFO(failed.error().message());
+    CHECK(failed.error().message().find("undone") != std::string::npos);
+    CHECK(session.get_link("eth0").value().master == "bridge-int");
+    CHECK(session.get_link("vnet0").value().master == "bridge-int");
+    CHECK(apply::apply(h.place, wanted).value().steps == 0);
+
+    // An option changed by hand is put right in place: the ports stay.
+    const auto index = session.get_link("bridge-int").value().index;
+    weft::link by_hand = session.get_link("bridge-int").value();
+    std::get<bridge_options>(by_hand.options).mcast_snooping = true;
+    session.run_one({netlink::verb::change, by_hand}).value();
+    CHECK(apply::apply(h.place, wanted).value().steps == 1);
+    CHECK(session.get_link("bridge-int").value().index == index);
+    CHECK(std::get<bridge_options>(session.get_link("bridge-int").value().options).mcast_snooping == false);
+    CHECK(session.get_link("vnet0").value().master == "bridge-int");
+
+    REQUIRE(apply::apply(h.place, without).has_value());
+    CHECK(session.get_link("bridge-int").has_error());
+    CHECK(session.get_link("eth0").value().master.empty());
+    CHECK(session.get_link("vnet0").value().master.empty());
+}

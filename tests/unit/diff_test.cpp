@@ -250,3 +250,66 @@ TEST_CASE("a bridge that goes takes bound ports along without a step of their ow
     REQUIRE(p.steps[0].object_name() == "patch-tun");
     REQUIRE(p.steps[1].object_name() == "br-int");
 }
+
+TEST_CASE("a NIC is in a bridge of ours as long as it is wanted there, and stays in a bridge of others") {
+    const auto seen_in = [](bool ours) {
+        host_state seen = seen_with_nic();
+        auto& links = seen.namespaces[0].links;
+        links[0].up = true;
+        links[0].master = "bridge-int";
+        weft::link bridge{};
+        bridge.name = "bridge-int";
+        bridge.options = bridge_options{};
+        bridge.up = true;
+        if (ours) bridge.group = weft_link_group, bridge.alias = "weft:f/nodes/n/bridge-int";
+        links.push_back(bridge);
+        return seen;
+    };
+    host_state want;
+    want.fabric = "f";
+    namespace_state root;
+    weft::link nic{};
+    nic.name = "eth0";
+    nic.up = true;
+    root.links.push_back(nic);
+    want.namespaces.push_back(root);
+
+    CHECK(diff(seen_in(false), want).value().steps.empty());
+    const auto released = diff(seen_in(true), want).value();
+    CHECK(released.steps.size() == 2);
+    // In this order, so that an undo makes the bridge first and then puts the NIC in again.
+    CHECK(index_of(released, "~ link eth0 master bridge-int →") < index_of(released, "- link bridge-int"));
+
+    weft::link bridge{};
+    bridge.name = "bridge-int";
+    bridge.options = bridge_options{};
+    bridge.group = weft_link_group;
+    bridge.alias = "weft:f/nodes/n/bridge-int";
+    bridge.up = true;
+    want.namespaces[0].links.push_back(bridge);
+    CHECK(diff(seen_in(true), want).value().steps.size() == 1);  // the bridge stays, the NIC leaves it
+    want.namespaces[0].links[0].master = "bridge-int";
+    CHECK(diff(seen_in(true), want).value().steps.empty());
+    // What others put there stays as long as the bridge does, and a changed option makes no new bridge.
+    auto shared = seen_in(true);
+    weft::link guest{};
+    guest.name = "vnet0";
+    guest.master = "bridge-int";
+    shared.namespaces[0].links.push_back(guest);
+    CHECK(diff(shared, want).value().steps.empty());
+    auto other = want;
+    other.namespaces[0].links[1].options = bridge_options{.stp = false, .forward_delay = {}, .ageing_time = {}, .vlan_filtering = {}, .mcast_snooping = {}};
+    const auto changed = diff(shared, other).value();
+    REQUIRE(changed.steps.size() == 1);
+    CHECK(changed.steps[0].kind() == step_kind::change);
+    other.namespaces[0].links.pop_back();
+    other.namespaces[0].links[0].master.clear();
+    const auto removed = diff(shared, other).value();
+    CHECK(index_of(removed, "~ link vnet0 master bridge-int →") < index_of(removed, "- link bridge-int"));
+
+    // On a host without the bridge it is made first, and the NIC joins it then.
+    host_state bare = seen_with_nic();
+    const auto made = diff(bare, want).value();
+    CHECK(index_of(made, "+ link bridge-int") < index_of(made, "~ link eth0"));
+    CHECK(diff(seen_in(false), want).has_error());  // the name is taken by somebody else's bridge
+}

@@ -103,6 +103,43 @@ const std::vector<row> roots = {
      "not one of the choices", "controller, network, compute"},
 };
 
+// Faults of machines within machines, in the example of two servers.
+const std::vector<row> hypervisor_rows = {
+    {"NIC in two bridges", "bridge-ext: [eth1] }", "bridge-ext: [eth1], bridge-two: [@eth1] }", "eth1",
+     "in bridge-ext already", "one bridge per NIC"},
+    {"two NICs in one bridge", "bridge-int: [eth0], bridge-ext: [eth1]", "bridge-int: [eth0, @eth1]", "eth1", "loop",
+     "one NIC per bridge"},
+    {"two bridges on one segment", "eth1: { network: external } }\n    bridges: { ",
+     "eth1: { network: external }, eth2: { network: vm-config } }\n    bridges: { bridge-two: [@eth2], ", "eth2",
+     "on segment inner, where bridge-int is already", "one bridge per segment"},
+    {"NIC that the hypervisor lacks", "bridge-ext: [eth1] }", "bridge-ext: [eth1], bridge-two: [@eth9] }", "eth9",
+     "no NIC of server-a", "eth0, eth1"},
+    {"bridge without a NIC", "bridge-ext: [eth1] }", "bridge-ext: [eth1], @bridge-two: [] }", "bridge-two", "no NIC",
+     "eth0, eth1"},
+    {"bridge with the name of a NIC", "bridge-int: [eth0]", "@eth1: [eth0]", "eth1", "name of a NIC", "of its own"},
+    {"bridge with a bad name", "bridge-int: [eth0]", "@sixteen-bytes-xx: [eth0]", "sixteen-bytes-xx",
+     "not an interface name", "1 to 15 bytes"},
+    {"NIC without address or bridge", "eth1: { network: external } }",
+     "eth1: { network: external }, @eth2: { network: external } }", "", "missing", "a bridge that holds the NIC"},
+    {"guest on a host that is no hypervisor", "host: server-a\n    nics: { eth0: { network: external",
+     "host: @server-b\n    nics: { eth0: { network: external", "server-b", "no hypervisor", "server-a"},
+    {"guest on an unknown host", "host: server-a\n    nics: { eth0: { network: external",
+     "host: @server-c\n    nics: { eth0: { network: external", "server-c", "unknown node", "server-a"},
+    {"guest's NIC where its host has no bridge", "nics: { eth0: { network: external, address: 192.168.100.53 }",
+     "nics: { eth1: { network: @storage, address: 10.30.0.53 }, eth0: { network: external, address: 192.168.100.53 }",
+     "storage", "no bridge on server-a", "external, management, vm-config"},
+    {"bridges of a node that is no hypervisor", "roles: [compute]", "roles: [compute]\n    @bridges: { bridge-x: [eth0] }",
+     "bridge-x", "needs role hypervisor", "roles: [hypervisor]"},
+    {"hypervisor that switches", "roles: [compute]", "roles: [compute, @hypervisor]", "hypervisor", "that switches",
+     "hypervisor alone"},
+    {"hypervisor that is a guest", "roles: [hypervisor]", "roles: [hypervisor]\n    host: @server-a", "server-a",
+     "a hypervisor for a guest", "other roles"},
+    {"second uplink", "eth3: { network: external, address: 192.168.100.52 }", "@eth3: { network: external }", "",
+     "missing", "192.168.100.0/24"},
+    {"segment with the name of a network that is elsewhere", "gateway: 192.168.100.1,",
+     "segment: @vm-config, gateway: 192.168.100.1,", "vm-config", "another switch", "of its own"},
+};
+
 struct expected {
     std::string text;
     std::vector<source_place> places;
@@ -142,8 +179,8 @@ bool at(const diagnostic& d, const source_place& place) {
 }
 
 // The row's fault is told at its place, and nothing that only follows from it.
-void told_alone(const row& r) {
-    const auto e = unmarked(changed(grizzly_text(), r.from, r.to));
+void told_alone(const row& r, const std::string& text = grizzly_text()) {
+    const auto e = unmarked(changed(text, r.from, r.to));
     REQUIRE(e.places.size() == 1);
     const auto errors = errors_of(e.text);
     INFO(r.name << ", wanted at " << e.places[0].line << ":" << e.places[0].column << "\n" << listing(errors));
@@ -163,6 +200,12 @@ void told_alone(const row& r) {
 
 TEST_CASE("each bad value is refused where it stands, by name, with what is allowed", "[roles][faults]") {
     for (const auto& r : rows) told_alone(r);
+}
+
+TEST_CASE("bridges, guests and segments that cannot be are refused where they stand", "[roles][faults]") {
+    const auto text = changed(example_text("two-servers"), "  external:   {", "  storage: { cidr: 10.30.0.0/24 }\n  external:   {");
+    REQUIRE(errors_of(text).empty());
+    for (const auto& r : hypervisor_rows) told_alone(r, text);
 }
 
 TEST_CASE("what only follows from a fault of form is not told", "[roles][faults]") {

@@ -4,6 +4,7 @@
 
 #include "roles_fixture.hpp"
 #include "weft/model/overlay.hpp"
+#include "weft/model/underlay.hpp"
 
 using namespace weft;
 using namespace weft::test;
@@ -214,4 +215,45 @@ TEST_CASE("no row about another tenant's VM whose address the source's own tenan
     f.tenants["proj_two"].ports["vm1"].address = f.tenants["proj_one"].ports["vm2"].address;
     for (const auto& e : roles::expectations(f))
         CHECK_FALSE((e.from == "proj_one/vm1" && e.to == "proj_two/vm1" && e.via == "fixed"));
+}
+
+TEST_CASE("every hop of a shared segment carries the largest MTU of its networks", "[roles][compile]") {
+    const auto text = changed(example_text("two-servers"), "vm-config:  { cidr: 10.20.20.0/24,",
+                              "vm-config:  { cidr: 10.20.20.0/24, mtu: 1600,");
+    const auto f = roles::allocate(parsed(text, "two-servers.yaml"), {}).value().fabric;
+    CHECK(segment_mtu(f, segment_of(f, "management")) == 1600);
+    CHECK(segment_mtu(f, segment_of(f, "external")) == 1500);
+    const auto server = roles::compile(f, "server-a", facts_of()).value();
+    for (const auto& l : space(server, "").links) {
+        INFO(l.name);
+        CHECK(l.mtu == (l.name == "eth0" || l.name == "bridge-int" ? 1600U : 1500U));
+    }
+}
+
+TEST_CASE("a network node's uplink is the NIC without an address, or the only one", "[roles][compile]") {
+    const auto f = complete_example("two-servers");
+    const auto two = roles::compile(f, "network", facts_of()).value();
+    CHECK(port(two, "br-ex", "eth2"));
+    CHECK_FALSE(port(two, "br-ex", "eth3"));  // a loop through the hypervisor's bridge
+    const auto one = roles::compile(complete_example("all-in-one"), "cloud", facts_of()).value();
+    CHECK(port(one, "br-ex", "eth1"));
+    const auto& addresses = space(one, "").addresses;
+    CHECK(std::any_of(addresses.begin(), addresses.end(), [](const auto& a) {
+        return a.device == "br-ex" && a.address.to_string() == "192.168.100.51/24";
+    }));
+}
+
+TEST_CASE("one node that switches needs no tunnel, also as a guest of another", "[roles][compile]") {
+    auto f = complete_example("all-in-one");
+    f.nodes["server"] = {.roles = {"hypervisor"},
+                         .nics = {{"eth0", {.network = "management", .address = parse_ip("10.10.100.50").value()}},
+                                  {"eth1", {.network = "external"}}},
+                         .bridges = {{"bridge-int", {"eth0"}}, {"bridge-ext", {"eth1"}}}};
+    f.nodes["cloud"].host = "server";
+    REQUIRE(roles::compile(f, "cloud", facts_of()).has_value());
+    CHECK(roles::compile(f, "cloud", facts_of()).value() ==
+          roles::compile(complete_example("all-in-one"), "cloud", facts_of()).value());
+    f.nodes["second"] = {.roles = {"compute"},
+                         .nics = {{"eth0", {.network = "management", .address = parse_ip("10.10.100.52").value()}}}};
+    CHECK(roles::compile(f, "cloud", facts_of()).error().detail.find("no tunnel") != std::string::npos);
 }

@@ -12,12 +12,14 @@
 
 namespace weft::test {
 
-inline std::string grizzly_text() {
-    std::ifstream in(std::string(WEFT_SOURCE_DIR) + "/examples/fabrics/grizzly.yaml");
+inline std::string example_text(const std::string& name) {
+    std::ifstream in(std::string(WEFT_SOURCE_DIR) + "/examples/fabrics/" + name + ".yaml");
+    REQUIRE(in.good());
     std::ostringstream text;
     text << in.rdbuf();
     return text.str();
 }
+inline std::string grizzly_text() { return example_text("grizzly"); }
 
 inline std::string changed(std::string text, const std::string& from, const std::string& to) {
     const auto at = text.find(from);
@@ -25,14 +27,17 @@ inline std::string changed(std::string text, const std::string& from, const std:
     return text.replace(at, from.size(), to);
 }
 
-inline fabric parsed(const std::string& text) {
-    auto p = parse_fabric(text, "grizzly.yaml");
+inline fabric parsed(const std::string& text, const std::string& file = "grizzly.yaml") {
+    auto p = parse_fabric(text, file);
     for (const auto& d : p.diagnostics) UNSCOPED_INFO(d.to_string());
     REQUIRE(p.ok());
     return std::move(p.fabric);
 }
 
 inline fabric grizzly() { return parsed(grizzly_text()); }
+inline fabric complete_example(const std::string& name) {
+    return roles::allocate(parsed(example_text(name), name + ".yaml"), {}).value().fabric;
+}
 inline fabric complete_grizzly() { return roles::allocate(grizzly(), {}).value().fabric; }
 
 inline host_facts facts_of(const std::string& datapath = "netdev") {

@@ -46,9 +46,6 @@ TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[r
     const auto told = [](const std::string& from, const std::string& to, int line, int column, const std::string& value) {
         found(changed(grizzly_text(), from, to), {"", to, line, column, value, "not enforced"}, severity::warning);
     };
-    told("mtu: 1500 }", "mtu: 1500, segment: inner }", 8, 58, "inner");
-    told("roles: [controller]", "host: compute1\n    roles: [controller]", 13, 11, "compute1");
-    told("roles: [controller]", "bridges: { bridge-int: [eth0] }\n    roles: [controller]", 13, 16, "bridge-int");
     told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp: false, cidr: 50.50.1.0/24, dns", 30, 21, "false");
     told("net1: { cidr: 50.50.1.0/24, dns", "net1: { dhcp-address: 50.50.1.9, cidr: 50.50.1.0/24, dns", 30, 29, "50.50.1.9");
     told("net1: { cidr: 50.50.1.0/24, dns", "net1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], cidr: 50.50.1.0/24, dns", 30,
@@ -57,6 +54,17 @@ TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[r
     told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 28, "10.10.10.51");
     told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 28, "10.9.0.0/16");
     told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
+}
+
+TEST_CASE("a segment that management and vm-config share is warned of, with what is done about it", "[roles][validate]") {
+    std::vector<std::string> told;
+    for (const auto& d : roles::validate(parsed(example_text("two-servers"), "two-servers.yaml")))
+        if (d.path == "networks.vm-config.segment") told.push_back(d.to_string());
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("two-servers.yaml:12:") == 0);
+    for (const char* word : {"warning", "inner", "arp_ignore 1", "arp_announce 2", "rp_filter 2"})
+        CHECK(told[0].find(word) != std::string::npos);
+    for (const auto& d : roles::validate(grizzly())) CHECK(d.path != "networks.vm-config.segment");
 }
 
 TEST_CASE("faults of underlay networks", "[roles][validate]") {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers to the questions of underlay.hpp. Pure, cannot fail.
+#include "weft/model/underlay.hpp"
+
+#include <algorithm>
+
+namespace weft {
+
+std::string segment_of(const fabric& f, const std::string& network) {
+    const auto found = f.networks.find(network);
+    return found == f.networks.end() || found->second.segment.empty() ? network : found->second.segment;
+}
+
+std::uint32_t segment_mtu(const fabric& f, const std::string& segment) {
+    std::uint32_t mtu = 0;
+    for (const auto& [name, network] : f.networks)
+        if (segment_of(f, name) == segment) mtu = std::max(mtu, network.mtu);
+    return mtu;
+}
+
+std::string bridge_for(const fabric& f, const node& hypervisor, const std::string& network) {
+    for (const auto& [bridge, nics] : hypervisor.bridges)
+        for (const auto& name : nics)
+            if (const auto nic = hypervisor.nics.find(name);
+                nic != hypervisor.nics.end() && segment_of(f, nic->second.network) == segment_of(f, network))
+                return bridge;
+    return {};
+}
+
+std::string bridge_over_nic(const node& hypervisor, const std::string& nic) {
+    for (const auto& [bridge, nics] : hypervisor.bridges)
+        if (std::find(nics.begin(), nics.end(), nic) != nics.end()) return bridge;
+    return {};
+}
+
+}  // namespace weft
