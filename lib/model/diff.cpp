@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what must be done so that a seen host becomes the wanted one. Pure. What bears no mark of ours is never part of a
 // step; a wanted name that is taken by such an object is an error, found before anything runs. May include: core, model.
+#include "model/dead_addresses.hpp"
 #include "model/index.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
@@ -23,6 +24,7 @@ public:
         plan_.fabric = wanted_.fabric;
         plan_.node = wanted_.node;
         plan_.pending = wanted_.pending;
+        if (auto ok = no_address_dies(seen_, wanted_); !ok) return ok.error();
         static const namespace_state nothing;
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
