@@ -72,9 +72,9 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
             [&](const ovs::bridge_row&) { return removal ? 8 : 30; },
             [&](const ovs::port_row&) { return removal ? 7 : 31; },
             [&](const ovs::flow& f) {
-                if (!removal) return 34;
                 // The name of a port means nothing any more once the port has gone, nor to an undo before it has come again.
-                return leaving.contains({s.scope, in_port_of(f.match)}) ? 6 : 33;
+                if (removal && leaving.contains({s.scope, in_port_of(f.match)})) return 6;
+                return 33;  // what comes and what goes in one bundle: no packet meets a table that is half of each
             },
             [&](const nexthop_object&) { return removal ? 5 : 40; },
             [&](const address_entry&) { return removal ? 4 : 41; },

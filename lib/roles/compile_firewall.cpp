@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The firewall of br-int (DATAPLANE sections 6.2 and 7.1): a gate per port, anti-spoofing of what a VM sends, its egress
-// rules, then the ingress rules of whoever receives. Everything that a VM sends or gets passes its own two tables; only
-// ARP and neighbour discovery, whose content is pinned, are flooded by NORMAL. reg5 = the port, reg6 = local VLAN =
-// conntrack zone. Pure; fails when two ports of a node have the same register value.
+// rules, then the ingress rules of whoever receives. Ports and MACs are known, so every output is named and NORMAL is
+// not used: no frame comes to a port that weft has not bound, and none to a VM that is another's. reg5 = the port, reg6 =
+// local VLAN = conntrack zone. Pure; fails when two ports of a node have the same register value.
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "roles/firewall.hpp"
 
@@ -45,15 +47,14 @@ public:
             if (b.port->port_security)
                 guarded_.push_back(std::move(p));
             else
-                open_[p.vlan].push_back(b.device);
+                open_[p.vlan].push_back({b.device, *b.port->mac, true});
         }
         for (const auto& row : c_.bridges.at("br-int").ports) {
             gate(row);
-            if (row.tag && !vms.count(row.name)) open_[*row.tag].push_back(row.name);
+            if (!row.tag || vms.count(row.name)) continue;
+            const auto mac = parse_mac(row.interfaces.at(0).external_ids.at("attached-mac"));
+            open_[*row.tag].push_back({row.name, mac.value(), false});
         }
-        for (const auto& [vlan, devices] : open_)
-            for (const auto& device : devices)
-                add(begin, 100, "in_port=" + flow_port(device), load6(vlan) + "," + to(egress_accepted));
         shared();
         for (const auto& [network, vlan] : c_.vlans) network_flows(network, vlan);
         for (const auto& p : guarded_) {
@@ -67,6 +68,14 @@ public:
     }
 
 private:
+    // A port that is not filtered: of a router or a server, which has one MAC, or of a VM with port-security off, behind which
+    // there may be others.
+    struct open_port {
+        std::string device;
+        mac_address mac;
+        bool vm = false;
+    };
+
     void add(std::uint8_t table, std::uint16_t priority, std::string match, std::string actions) {
         c_.add_flow("br-int", table, priority, std::move(match), std::move(actions));
     }
@@ -80,15 +89,10 @@ private:
     }
 
     void shared() {
-        // From the tunnels: ARP and neighbour discovery to all, as NORMAL learns from them. What has no flow is for a
-        // port without filter.
-        add(begin, 1, "", "NORMAL");
-        for (const auto table : {begin, egress_accepted}) {
-            add(table, 97, std::string("arp,") + multicast, to(forward));
-            for (const int type : {listener_query, router_solicitation, router_advertisement, neighbour_solicitation, neighbour_advertisement})
-                add(table, 97, fmt::format("icmp6,icmp_type={},{}", type, multicast), to(forward));
-        }
-        for (const auto table : {nd_source, egress, ingress, deliver}) add(table, 0, "", "drop");
+        for (const int type : {listener_query, router_solicitation, router_advertisement, neighbour_solicitation, neighbour_advertisement})
+            add(egress_accepted, 97, fmt::format("icmp6,icmp_type={},{}", type, multicast), to(forward));
+        add(egress_accepted, 97, std::string("arp,") + multicast, to(forward));
+        for (const auto table : {nd_source, begin, egress, flood, ingress, deliver, forward}) add(table, 0, "", "drop");
         for (const auto table : {egress_rules, ingress_rules}) {
             const auto accepted = table == egress_rules ? egress_accepted : deliver;
             add(table, 100, "ct_state=+trk+inv", "drop");
@@ -116,21 +120,49 @@ private:
             add(ingress, 90, fmt::format("ct_state=-trk,{}", ip), fmt::format("ct(table={},{})", ingress_rules, zone));
             add(ingress, 80, fmt::format("ct_state=+trk,{}", ip), to(ingress_rules));
         }
-        add(forward, 0, "", "NORMAL");
     }
 
     void network_flows(const std::string& network, std::uint16_t vlan) {
-        add(begin, 95, fmt::format("dl_vlan={},{}", vlan, multicast), "strip_vlan," + load6(vlan) + "," + to(flood));
-        std::string copies;
-        for (const auto& p : guarded_)
-            if (p.vlan == vlan) copies += fmt::format("clone({},{}),", load5(p.id), to(ingress));
-        for (const auto& device : open_[vlan]) copies += "output:" + flow_port(device) + ",";
-        add(flood, 1, reg6(vlan), fmt::format("{}push_vlan:0x8100,set_field:{}->vlan_vid,output:patch-tun", copies, vlan | 0x1000));
+        add(begin, 90, fmt::format("in_port=patch-tun,dl_vlan={}", vlan), "strip_vlan," + load6(vlan) + "," + to(egress_accepted));
+        // To all: ARP and neighbour discovery, whose content was pinned at the sender, straight to each port; other broadcasts and
+        // multicasts through each port's rules. The switch itself never sends a frame back to where it came from.
+        std::vector<std::string> everybody, filtered, unpinned;
+        for (const auto& p : guarded_) {
+            if (p.vlan != vlan) continue;
+            everybody.push_back("output:" + flow_port(p.device));
+            filtered.push_back(fmt::format("clone({},{})", load5(p.id), to(ingress)));
+        }
+        for (const auto& port : open_[vlan]) {
+            const auto output = "output:" + flow_port(port.device);
+            everybody.push_back(output);
+            filtered.push_back(output);
+            if (port.vm) unpinned.push_back(output);
+            add(begin, 100, "in_port=" + flow_port(port.device), load6(vlan) + "," + to(egress_accepted));
+            add(forward, 10, fmt::format("{},dl_dst={}", reg6(vlan), port.mac.to_string()), output);
+        }
+        const auto tunnels = fmt::format("push_vlan:0x8100,set_field:{}->vlan_vid,output:patch-tun", vlan | 0x1000);
+        to_many(forward, 5, fmt::format("{},{}", reg6(vlan), multicast), everybody, tunnels);
+        to_many(flood, 1, reg6(vlan), filtered, tunnels);
+        // A MAC that no port here is known by: on another node, or behind a port with port-security off.
+        to_many(forward, 1, reg6(vlan), unpinned, tunnels);
         // The answer of a DHCP server comes from its own network only: none from beyond a router.
         const auto slash = network.find('/');
         const auto& cidr = c_.f.tenants.at(network.substr(0, slash)).networks.at(network.substr(slash + 1)).cidr;
         add(ingress, 95, fmt::format("{},udp,nw_src={},tp_src=67,tp_dst=68", reg6(vlan), cidr.to_string()), to(deliver));
         add(ingress, 95, fmt::format("{},udp6,ipv6_src=fe80::/10,tp_src=547,tp_dst=546", reg6(vlan)), to(deliver));
+    }
+
+    // One flow's actions have to fit a message of 64 KiB, so they go on in another one of the same table, numbered by reg7.
+    void to_many(std::uint8_t table, std::uint16_t priority, const std::string& match, std::vector<std::string> outputs, const std::string& last) {
+        constexpr std::size_t most = 256;
+        outputs.push_back(last);
+        for (std::size_t part = 0; part * most < outputs.size(); ++part) {
+            std::string actions;
+            for (std::size_t i = part * most; i < std::min(outputs.size(), (part + 1) * most); ++i)
+                actions += (actions.empty() ? "" : ",") + outputs[i];
+            if ((part + 1) * most < outputs.size()) actions += fmt::format(",load:{}->NXM_NX_REG7[],{}", part + 1, to(table));
+            add(table, priority, fmt::format("{},reg7={}", match, part), actions);
+        }
     }
 
     // What a VM may send: only from its own MAC and addresses, in ARP and neighbour discovery too; never as a DHCP server
@@ -143,11 +175,11 @@ private:
             const auto text = address.network().to_string();
             macs.insert(mac);
             if (!address.is_v6()) {
-                add(egress, 95, fmt::format("{}arp,{},arp_sha={},arp_spa={}", own, from, mac.to_string(), text), to(forward));
+                add(egress, 95, fmt::format("{}arp,{},arp_sha={},arp_spa={}", own, from, mac.to_string(), text), to(egress_accepted));
                 add(egress, 65, fmt::format("{}ip,{},nw_src={}", own, from, text), fmt::format("ct(table={},{})", egress_rules, zone));
                 continue;
             }
-            add(nd_source, 2, fmt::format("{}ipv6,{},ipv6_src={}", own, from, text), to(forward));
+            add(nd_source, 2, fmt::format("{}ipv6,{},ipv6_src={}", own, from, text), to(egress_accepted));
             add(egress, 65, fmt::format("{}ipv6,{},ipv6_src={}", own, from, text), fmt::format("ct(table={},{})", egress_rules, zone));
             // A neighbour advertisement speaks for its target, with a link-layer address or without.
             for (const auto& link_layer : {mac.to_string(), std::string("00:00:00:00:00:00")})
@@ -155,7 +187,7 @@ private:
                     to(nd_source));
             // Nobody has the address yet, so it is asked for without a source.
             add(egress, 96, fmt::format("{}{},{},ipv6_src=::,nd_target={},nd_sll=00:00:00:00:00:00", own, icmp6(neighbour_solicitation), from, text),
-                to(forward));
+                to(egress_accepted));
         }
         for (const auto& mac : macs) {
             const auto from = fmt::format("dl_src={}", mac.to_string());
@@ -180,22 +212,16 @@ private:
     // How a VM is reached: by its own MAC alone. A MAC of its allowed addresses may be at another port at any time (VRRP), so
     // what is sent there goes to all ports of the network, each behind its own filter.
     void reach(const protected_port& p) {
-        const auto mac = p.port.mac->to_string();
-        add(begin, 90, fmt::format("dl_vlan={},dl_dst={}", p.vlan, mac),
-            fmt::format("strip_vlan,{},{},{}", load5(p.id), load6(p.vlan), to(ingress)));
-        add(egress_accepted, 100, fmt::format("{},dl_dst={}", reg6(p.vlan), mac), load5(p.id) + "," + to(ingress));
+        add(egress_accepted, 100, fmt::format("{},dl_dst={}", reg6(p.vlan), p.port.mac->to_string()), load5(p.id) + "," + to(ingress));
         for (const auto& pair : p.port.allowed_addresses)
-            if (pair.mac && shared_macs_.emplace(p.vlan, *pair.mac).second) {
-                const auto there = "dl_dst=" + pair.mac->to_string();
-                add(begin, 85, fmt::format("dl_vlan={},{}", p.vlan, there), "strip_vlan," + load6(p.vlan) + "," + to(flood));
-                add(egress_accepted, 94, reg6(p.vlan) + "," + there, to(flood));
-            }
+            if (pair.mac && shared_macs_.emplace(p.vlan, *pair.mac).second)
+                add(egress_accepted, 98, fmt::format("{},dl_dst={}", reg6(p.vlan), pair.mac->to_string()), to(flood));
         add(deliver, 1, reg5(p.id), "output:" + flow_port(p.device));
     }
 
     compilation& c_;
     std::vector<protected_port> guarded_;
-    std::map<std::uint16_t, std::vector<std::string>> open_;  // local VLAN → ports without filter
+    std::map<std::uint16_t, std::vector<open_port>> open_;  // by local VLAN
     std::set<std::pair<std::uint16_t, mac_address>> shared_macs_;
 };
 

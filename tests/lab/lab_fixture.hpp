@@ -12,6 +12,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -112,6 +113,18 @@ inline std::set<int> processes_of(const std::set<std::string>& namespaces) {
             if (fs::equivalent(entry.path() / "ns/net", "/run/netns/" + name, ignored)) out.insert(std::stoi(pid));
     }
     return out;
+}
+
+// Exit status of a command inside a member.
+inline int run_inside(const std::string& lab, const std::string& member, const std::vector<std::string>& argv) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        (void)lab::exec(lab, member, argv);
+        ::_exit(126);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 class standing_lab {

@@ -29,18 +29,6 @@ bool alive(int pid) {
     return end != std::string::npos && text[end + 2] != 'Z' && text[end + 2] != 'X';  // a zombie is only its parent's concern
 }
 
-// Exit status of a command inside a member.
-int run_inside(const std::string& lab, const std::string& member, const std::vector<std::string>& argv) {
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-        (void)lab::exec(lab, member, argv);
-        ::_exit(126);
-    }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 }  // namespace
 
 TEST_CASE("a lab comes up, tells of itself, and goes without a trace") {
@@ -142,13 +130,13 @@ TEST_CASE("an open value is refused before anything is made") {
 TEST_CASE("a command inside a node sees that node, and its status is its own") {
     if (!test::can_run()) return;
     test::standing_lab lab(test::small_cloud());
-    CHECK(run_inside(lab.name, "network", {"sh", "-c", "test \"$(hostname)\" = network"}) == 0);
-    CHECK(run_inside(lab.name, "network", {"sh", "-c", "ovs-vsctl show | grep -q br-tun"}) == 0);
-    CHECK(run_inside(lab.name, "network", {"sh", "-c", "test \"$(ip netns list | grep -c qrouter)\" = 2"}) == 0);
-    CHECK(run_inside(lab.name, "network", {"sh", "-c", "test ! -e /run/weft/lab && test -e /sys/class/net/eth2"}) == 0);
-    CHECK(run_inside(lab.name, "compute1", {"sh", "-c", "exit 42"}) == 42);
-    CHECK(run_inside(lab.name, "compute1", {"sh", "-c", "kill -TERM $$"}) == 128 + SIGTERM);
-    CHECK(run_inside(lab.name, "vm2", {"sh", "-c", "test \"$(hostname)\" = vm2 && ip link show eth0"}) == 0);
+    CHECK(test::run_inside(lab.name, "network", {"sh", "-c", "test \"$(hostname)\" = network"}) == 0);
+    CHECK(test::run_inside(lab.name, "network", {"sh", "-c", "ovs-vsctl show | grep -q br-tun"}) == 0);
+    CHECK(test::run_inside(lab.name, "network", {"sh", "-c", "test \"$(ip netns list | grep -c qrouter)\" = 2"}) == 0);
+    CHECK(test::run_inside(lab.name, "network", {"sh", "-c", "test ! -e /run/weft/lab && test -e /sys/class/net/eth2"}) == 0);
+    CHECK(test::run_inside(lab.name, "compute1", {"sh", "-c", "exit 42"}) == 42);
+    CHECK(test::run_inside(lab.name, "compute1", {"sh", "-c", "kill -TERM $$"}) == 128 + SIGTERM);
+    CHECK(test::run_inside(lab.name, "vm2", {"sh", "-c", "test \"$(hostname)\" = vm2 && ip link show eth0"}) == 0);
     const auto wrong = lab::exec(lab.name, "nobody", {"true"});
     CHECK(wrong.code == errc::not_found);
 }

@@ -222,3 +222,31 @@ TEST_CASE("what reaches a guarded port is ARP, discovery and what its groups all
         }
     }
 }
+
+TEST_CASE("a port that nobody has bound hears no tenant and reaches none, while bound ones do") {
+    if (!test::can_run()) return;
+    stage s;
+    const auto inside = [&](const std::string& command) { return run_inside(s.lab.name, "compute1", {"sh", "-c", command}); };
+    REQUIRE(inside("ip link add odd0 type veth peer name odd1 && ip link set odd0 up && ip link set odd1 up && "
+                   "ovs-vsctl add-port br-int odd0") == 0);
+    const auto me = s.mac_of("loose"), stranger = mac("02:00:00:00:99:99");
+    const auto hears = [&](const wire& at, const bytes& tag, std::chrono::milliseconds patience) {
+        const auto frames = at.collect([&](const bytes& f) { return holds(f, tag); }, patience);
+        return std::any_of(frames.begin(), frames.end(), [&](const bytes& f) { return holds(f, tag); });
+    };
+    const wire odd(s.lab.at("compute1"), "odd1"), near(s.lab.at("one/near"), "eth0"), loose(s.lab.at("one/loose"), "eth0");
+    // A broadcast, and a frame for a MAC that no switch has learnt, which goes to open ports only.
+    loose.send(ethernet(everybody, me, 0x0806, arp(1, me, s.ip_of("loose"), s.ip_of("far"), tag_of(1))));
+    CHECK(hears(near, tag_of(1), std::chrono::milliseconds(3000)));
+    CHECK_FALSE(hears(odd, tag_of(1), std::chrono::milliseconds(200)));
+    loose.send(ethernet(stranger, me, 0x0800, udp(s.ip_of("loose"), ip("50.50.1.77"), 777, 777, tag_of(2))));
+    CHECK(hears(near, tag_of(2), std::chrono::milliseconds(3000)));
+    CHECK_FALSE(hears(odd, tag_of(2), std::chrono::milliseconds(200)));
+
+    const wire shut(s.lab.at("one/shut"), "eth0");
+    loose.send(ethernet(stranger, me, 0x0800, udp(s.ip_of("loose"), ip("50.50.1.77"), 777, 777, tag_of(3))));
+    CHECK_FALSE(hears(shut, tag_of(3), std::chrono::milliseconds(300)));
+
+    odd.send(ethernet(everybody, stranger, 0x0806, arp(1, stranger, ip("50.50.1.77"), s.ip_of("near"), tag_of(4))));
+    CHECK_FALSE(hears(near, tag_of(4), std::chrono::milliseconds(300)));
+}

@@ -134,9 +134,24 @@ TEST_CASE("flows: learned and foreign ones are never part of a plan, changed act
     w.flows["br-tun"] = {{ovs::flow_cookie, 0, 1, 0, 0, "in_port=1", "goto_table:2"}};
     const auto p = diff(s, w).value();
     REQUIRE(p.steps.size() == 2);
-    REQUIRE(p.steps[0].kind() == step_kind::remove);
-    REQUIRE(std::get<ovs::flow>(*p.steps[0].before).table == 3);
-    REQUIRE(p.steps[1].kind() == step_kind::change);
+    REQUIRE(p.steps[0].kind() == step_kind::change);
+    REQUIRE(p.steps[1].kind() == step_kind::remove);
+    REQUIRE(std::get<ovs::flow>(*p.steps[1].before).table == 3);
+}
+
+TEST_CASE("all flows of one bridge follow each other, whichever way they change, so that they go out in one bundle") {
+    host_state s, w;
+    w.fabric = s.fabric = "f";
+    for (const char* name : {"br-int", "br-tun"}) {
+        ovs::bridge_row bridge{name, "netdev", "secure", {}, {}, {{ovs::mark_fabric, "f"}}, {}};
+        s.bridges.push_back(bridge);
+        w.bridges.push_back(bridge);
+        s.flows[name] = {{ovs::flow_cookie, 1, 1, 0, 0, "ip", "drop"}, {ovs::flow_cookie, 2, 1, 0, 0, "ip", "drop"}};
+        w.flows[name] = {{ovs::flow_cookie, 1, 1, 0, 0, "ip", "NORMAL"}, {ovs::flow_cookie, 3, 1, 0, 0, "ip", "drop"}};
+    }
+    std::vector<std::string> bridges;
+    for (const auto& step : diff(s, w).value().steps) bridges.push_back(step.scope);
+    REQUIRE(bridges == std::vector<std::string>{"br-int", "br-int", "br-int", "br-tun", "br-tun", "br-tun"});
 }
 
 TEST_CASE("a port that vswitchd could not open is work to do, even where its rows are right") {

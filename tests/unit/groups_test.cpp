@@ -169,7 +169,7 @@ TEST_CASE("port-security: false lifts the filter and the pins of that port alone
     const auto s = compute1(f);
     CHECK(flow(s, 60, "in_port=tapone").actions == "load:0x1->NXM_NX_REG6[],resubmit(,73)");
     for (const auto& each : s.flows.at("br-int")) CHECK(each.match.find(register_of("proj_one/ports/vm1")) == std::string::npos);
-    CHECK(flow(s, 74, "reg6=0x1").actions.find("output:tapone") != std::string::npos);
+    CHECK(flow(s, 74, "reg6=0x1,reg7=0").actions.find("output:tapone") != std::string::npos);
     CHECK(flow(s, 60, "in_port=taptwo").actions.find("resubmit(,71)") != std::string::npos);
     CHECK(seen(f, "lan1", "proj_one/vm1", "floating") == "reachable");
     CHECK(seen(f, "lan1", "proj_one/vm3", "floating") == "no ingress rule of the receiver's groups");
@@ -187,6 +187,44 @@ TEST_CASE("an allowed address may be sent from, and its own MAC is reached at ev
     // The pairs do not mix: neither address goes with the other's MAC.
     CHECK(matches(s, 71, 65).count("ip,dl_src=" + mac + ",nw_src=50.50.1.100/32") == 0);
     CHECK(flow(s, 73, "reg6=0x1,dl_dst=00:00:5e:00:01:07").actions == "resubmit(,74)");
+}
+
+TEST_CASE("br-int names every output: NORMAL is nowhere, and what is unknown goes to the tunnels alone", "[roles][groups]") {
+    const auto s = compute1(complete_grizzly());
+    for (const auto& f : s.flows.at("br-int")) CHECK(f.actions.find("NORMAL") == std::string::npos);
+    CHECK(flow(s, 94, "reg6=0x1,reg7=0").actions == "push_vlan:0x8100,set_field:4097->vlan_vid,output:patch-tun");
+    CHECK(flow(s, 94, "reg6=0x1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,reg7=0").actions ==
+          "output:tapone,push_vlan:0x8100,set_field:4097->vlan_vid,output:patch-tun");
+}
+
+TEST_CASE("a network of more ports than one flow can name is flooded by several, each of them once", "[roles][groups]") {
+    auto f = complete_grizzly();
+    auto facts = facts_of();
+    auto& ports = f.tenants["proj_two"].ports;
+    f.tenants["proj_two"].networks["net1"].cidr = parse_prefix("50.50.0.0/16").value();
+    for (int i = 0; i < 600; ++i) {
+        const auto name = "many" + std::to_string(i);
+        ports[name] = {.node = "compute1", .network = "net1"};
+        ports[name].mac = object_mac("grizzly", "proj_two/ports/" + name);
+        ports[name].address = advance(parse_ip("50.50.2.0").value(), i);
+        facts.present_ports[object_uuid("grizzly", "proj_two/ports/" + name)] = "tap" + std::to_string(i) + "x";
+    }
+    const auto s = roles::compile(f, "compute1", facts).value();
+    std::string all;
+    std::size_t parts = 0;
+    for (const auto& each : s.flows.at("br-int"))
+        if (each.table == 94 && each.match.rfind("reg6=0x2,dl_dst=01:", 0) == 0) {
+            all += each.actions + ",";
+            ++parts;
+            CHECK(std::count(each.actions.begin(), each.actions.end(), ',') < 260);
+        }
+    CHECK(parts == 3);
+    for (int i = 0; i < 600; ++i) {
+        const auto output = "output:tap" + std::to_string(i) + "x,";
+        const auto at = all.find(output);
+        CHECK(at != std::string::npos);
+        CHECK(all.find(output, at + 1) == std::string::npos);
+    }
 }
 
 TEST_CASE("two ports of a node whose registers would be the same are refused", "[roles][groups]") {
