@@ -50,6 +50,7 @@ start_switch() {
     OVS_RUNDIR=$rundir ip netns exec "$ns" ovs-vswitchd unix:"$rundir/db.sock" -vconsole:off -vsyslog:off --unixctl="$rundir/vswitchd.ctl" \
         --log-file="$rundir/vswitchd.log" --disable-system &
     daemons+=($!)
+    for _ in $(seq 500); do [ -S "$rundir/vswitchd.ctl" ] && break; sleep 0.02; done
 }
 
 schema() {

@@ -180,7 +180,7 @@ bool vswitchd_runs(const std::string& rundir) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
         const auto name = entry.path().filename().string();
-        if (!name.starts_with("ovs-vswitchd.") || !name.ends_with(".ctl")) {
+        if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) {
             continue;
         }
         // A full backlog is a daemon that is there.

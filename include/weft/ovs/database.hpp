@@ -21,8 +21,8 @@ struct change_set {
 // What vswitchd made of a port of the change set, read once after cur_cfg had caught up.
 struct port_outcome { std::string interface; std::optional<std::int64_t> ofport; std::string error; };
 
-// Whether an ovs-vswitchd serves here: one of the control sockets RUNDIR/ovs-vswitchd.PID.ctl takes connections. Without one a
-// transaction would stand in the database and nothing would come of it.
+// Whether an ovs-vswitchd serves here: a control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) takes connections.
+// Without one a transaction would stand in the database and nothing would come of it.
 bool vswitchd_runs(const std::string& rundir);
 
 class database {
