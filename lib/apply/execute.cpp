@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
-// one nft transaction). On a failure what was done is undone in reverse. At the end the host is read back.
-// May include: core, model, netlink, ovs.
+// one nft transaction), services one by one. On a failure what was done is undone in reverse. At the end the host is read back.
+// May include: core, model, netlink, ovs, services.
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/records.hpp"
@@ -9,6 +9,7 @@
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/database.hpp"
+#include "weft/services/services.hpp"
 
 #include <algorithm>
 #include <map>
@@ -56,8 +57,7 @@ public:
             case transport::nft: return all(nft_group(steps, first, last), first, last, done);
             case transport::ovsdb: return switch_.rows(steps, first, last, done);
             case transport::openflow: return all(switch_.flows(steps, first, last), first, last, done);
-            // No role asks for services yet; a state that does must not be reported as applied.
-            case transport::services: return error{errc::unsupported, "execute", steps[first].object_name(), "this build starts no services", 0};
+            case transport::services: return each(steps, first, last, done, [&](const step& s) { return one_service(s); });
         }
         return {};
     }
@@ -95,6 +95,11 @@ private:
         if (!gone && gone.error().code != errc::not_found) return gone;
         forget_namespace(name);
         return {};
+    }
+
+    result<void> one_service(const step& s) {
+        if (!s.after) return services::remove(plan_.fabric, std::get<service>(*s.before).name);
+        return services::put(plan_.fabric, std::get<service>(*s.after));
     }
 
     result<void> sysctls(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a host: the namespaces, links, addresses, routes, sysctls, nft tables, OVS rows and flows that a wanted state names or
+// Reads a host: the namespaces, links, addresses, routes, sysctls, nft tables, OVS rows, flows and services that a wanted state names or
 // that bear our mark. Writes nothing. Fails where a part that is wanted cannot be read: an unknown state is never "in place".
-// May include: core, model, netlink, ovs.
+// May include: core, model, netlink, ovs, services.
 #include "apply/records.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/database.hpp"
 #include "weft/ovs/flows.hpp"
+#include "weft/services/services.hpp"
 
 #include "apply/internal.hpp"
 #include "model/index.hpp"
@@ -103,6 +104,10 @@ result<host_state> observe(const place& where, const host_state& wanted) {
         state->name = name;
         seen.namespaces.push_back(std::move(*state));
     }
+
+    auto services = services::running(wanted.fabric);
+    if (!services) return services.error();
+    seen.services = std::move(*services);
 
     if (wanted.bridges.empty() && !has_database(where)) return seen;
     auto database = ovs::database::connect(where.ovs_rundir);

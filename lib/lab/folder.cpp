@@ -5,7 +5,6 @@
 
 #include <boost/json.hpp>
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -122,24 +121,6 @@ int living_node(const std::string& lab, const std::string& node, const std::stri
     // A process id may have been given anew, so that the namespace decides.
     const auto own = identify("/proc/" + std::to_string(pid) + "/ns/net");
     return own && own == identify("/run/netns/" + netns) ? pid : 0;
-}
-
-result<std::string> find_helper() {
-    std::vector<std::string> tried;
-    const auto beside = [&](const fs::path& folder) {
-        tried.push_back(folder / "weft-node");
-        tried.push_back(folder / "../libexec/weft/weft-node");
-    };
-    if (const char* given = std::getenv("WEFT_LIBEXEC"); given != nullptr && *given != '\0') tried.push_back(fs::path(given) / "weft-node");
-    std::error_code ignored;
-    beside(fs::read_symlink("/proc/self/exe", ignored).parent_path());
-    // In a Python program the interpreter is the executable; then the shared object that holds this code shows the way.
-    Dl_info info{};
-    if (::dladdr(reinterpret_cast<void*>(&find_helper), &info) != 0 && info.dli_fname != nullptr)
-        beside(fs::absolute(info.dli_fname, ignored).parent_path());
-    for (const auto& path : tried)
-        if (::access(path.c_str(), X_OK) == 0) return path;
-    return error{errc::unavailable, "find helper", "weft-node", "not in " + tried.front() + "; WEFT_LIBEXEC names its folder"};
 }
 
 }  // namespace weft::lab

@@ -51,7 +51,4 @@ std::optional<namespace_identity> identify(const std::string& path);
 // The node process of a node, if it lives and is the one that was started (its network namespace is the node's); else 0.
 int living_node(const std::string& lab, const std::string& node, const std::string& netns);
 
-// The helper program weft-node: $WEFT_LIBEXEC, beside the program or this library, or ../libexec/weft/. Errors: unavailable.
-result<std::string> find_helper();
-
 }  // namespace weft::lab

@@ -8,6 +8,7 @@
 #include "lab/topology.hpp"
 #include "lab/wiring.hpp"
 #include "ovs/switch_start.hpp"
+#include "services/helper.hpp"
 #include "weft/lab/lab.hpp"
 #include "weft/model/json.hpp"
 #include "weft/netlink/namespaces.hpp"
@@ -181,7 +182,7 @@ result<void> up(const fabric& f, const compiler& compile, const std::string& giv
     if (auto named = check_lab_name(name); !named) return named;
     auto plan = plan_topology(f, name);
     if (!plan) return plan.error();
-    auto helper = find_helper();
+    auto helper = services::find_helper();
     if (!helper) return helper.error();
 
     const interrupt_guard guard;

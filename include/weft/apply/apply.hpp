@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ends with I/O: observe a host, execute a plan on it, take weft off it. May include: core, model, netlink, ovs.
+// The two ends with I/O: observe a host, execute a plan on it, take weft off it. May include: core, model, netlink, ovs, services.
 #pragma once
 
 #include "weft/model/fabric.hpp"

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client of the supervisor: writes a service's files and specification, starts the supervisor where there is none,
+// and tells it what to do. One command per connection. Errors carry the supervisor's words. May call: libc.
+#include "weft/services/services.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "services/helper.hpp"
+#include "services/supervisor.hpp"
+#include "weft/model/json.hpp"
+
+extern char** environ;
+
+namespace weft::services {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct descriptor {
+    int fd = -1;
+    explicit descriptor(int given) : fd(given) {}
+    descriptor(descriptor&& other) noexcept : fd(other.fd) { other.fd = -1; }
+    ~descriptor() {
+        if (fd >= 0) ::close(fd);
+    }
+};
+
+sockaddr_un control_address() {
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    std::strncpy(at.sun_path, control_socket.c_str(), sizeof at.sun_path - 1);
+    return at;
+}
+
+// Whole and renamed, so that a program that reads at this moment sees the old file or the new one.
+result<void> write_whole(const std::string& path, const std::string& text) {
+    const auto draft = path + ".new";
+    {
+        std::ofstream out(draft, std::ios::binary | std::ios::trunc);
+        out << text;
+        if (!out.flush()) return errno_error(errno, "write", draft);
+    }
+    if (::rename(draft.c_str(), path.c_str()) < 0) return errno_error(errno, "rename", path);
+    return {};
+}
+
+result<void> make_folder(const std::string& path) {
+    std::error_code problem;
+    fs::create_directories(path, problem);
+    if (problem) return errno_error(problem.value(), "make folder", path);
+    return {};
+}
+
+// The listening socket is made here and handed over, so that the first command finds it in any case.
+result<void> start_supervisor() {
+    auto helper = find_helper();
+    if (!helper) return helper.error();
+    if (auto made = make_folder(root_folder); !made) return made;
+    const descriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (listener.fd < 0) return errno_error(errno, "open socket", control_socket);
+    const auto at = control_address();
+    ::unlink(control_socket.c_str());  // nobody listens there any more
+    if (::bind(listener.fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) < 0 ||
+        ::chmod(control_socket.c_str(), 0600) < 0 || ::listen(listener.fd, 16) < 0)
+        return errno_error(errno, "listen", control_socket);
+
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, listener.fd, 0);
+    for (const int fd : {1, 2}) posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_WRONLY, 0);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    char verb[] = "supervise";
+    char* argv[] = {helper->data(), verb, nullptr};
+    pid_t pid = 0;
+    const int problem = ::posix_spawn(&pid, helper->c_str(), &files, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    if (problem != 0) return errno_error(problem, "start", *helper);
+    // It goes on in a process of its own and ends this one at once.
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return {};
+}
+
+// Nothing where no supervisor listens.
+result<std::optional<descriptor>> connect() {
+    descriptor peer(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (peer.fd < 0) return errno_error(errno, "open socket", control_socket);
+    const timeval patience{30, 0};
+    ::setsockopt(peer.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ::setsockopt(peer.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    const auto at = control_address();
+    if (::connect(peer.fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0)
+        return std::optional(std::move(peer));
+    if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<descriptor>{};
+    return errno_error(errno, "connect", control_socket);
+}
+
+result<std::string> converse(const descriptor& peer, const std::string& command) {
+    if (::send(peer.fd, command.data(), command.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(command.size()))
+        return errno_error(errno, "send", command);
+    ::shutdown(peer.fd, SHUT_WR);
+    std::string answer;
+    char bytes[4096];
+    for (;;) {
+        const auto n = ::read(peer.fd, bytes, sizeof bytes);
+        if (n > 0)
+            answer.append(bytes, static_cast<std::size_t>(n));
+        else if (n == 0)
+            return answer;
+        else if (errno == EAGAIN)
+            return error{errc::timed_out, "ask supervisor", command, "no answer within 30 s", 0};
+        else if (errno != EINTR)
+            return errno_error(errno, "read answer to", command);
+    }
+}
+
+// The answer; empty when no supervisor is there and none is to be started.
+result<std::string> ask(const std::string& command, bool start) {
+    // One that is about to end, its last service gone, may close the connection without an answer.
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        auto peer = connect();
+        if (!peer) return peer.error();
+        if (!*peer && !start) return std::string();
+        if (!*peer) {
+            if (auto started = start_supervisor(); !started) return started.error();
+            continue;
+        }
+        auto answer = converse(**peer, command);
+        if (answer && !answer->empty()) return answer;
+        if (!answer && answer.error().code == errc::timed_out) return answer;
+    }
+    return error{errc::unavailable, "ask supervisor", command, "it ends before it answers", 0};
+}
+
+result<void> order(const std::string& verb, const std::string& fabric, const std::string& name, bool start) {
+    auto answer = ask(verb + " " + fabric + " " + name, start);
+    if (!answer) return answer.error();
+    if (*answer == "ok" || answer->empty()) return {};
+    // "error NUMBER what it said"
+    std::istringstream words(*answer);
+    std::string skip, detail;
+    int number = 0;
+    words >> skip >> number >> std::ws;
+    std::getline(words, detail);
+    auto problem = number != 0 ? errno_error(number, verb + " service", name)
+                               : error{errc::unavailable, verb + " service", name, {}, 0};
+    if (!detail.empty()) problem.detail += (problem.detail.empty() ? "" : ": ") + detail;
+    return problem;
+}
+
+bool files_unaltered(const std::string& fabric, const service& s) {
+    return std::all_of(s.files.begin(), s.files.end(), [&](const auto& file) {
+        const auto text = read_text(service_folder(fabric, s.name) + "/" + file.first);
+        return text && *text == file.second.text;
+    });
+}
+
+}  // namespace
+
+std::string spec_path(const std::string& fabric, const std::string& name) {
+    return root_folder + "/" + fabric + "/" + name + ".json";
+}
+std::string log_path(const std::string& fabric, const std::string& name) {
+    return root_folder + "/" + fabric + "/" + name + ".log";
+}
+
+result<std::string> read_text(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return errno_error(errno, "read", path);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+}
+
+result<std::vector<service>> running(const std::string& fabric) {
+    auto answer = ask("list " + fabric, false);
+    if (!answer) return answer.error();
+    if (answer->empty()) return std::vector<service>{};
+    auto seen = host_state_from_json(*answer);
+    if (!seen) return seen.error();
+    std::erase_if(seen->services, [&](const service& s) { return !files_unaltered(fabric, s); });
+    std::sort(seen->services.begin(), seen->services.end(),
+              [](const service& a, const service& b) { return a.name < b.name; });
+    return std::move(seen->services);
+}
+
+result<void> put(const std::string& fabric, const service& s) {
+    const auto folder = service_folder(fabric, s.name);
+    for (const auto& path : {folder, service_state_folder(fabric, s.name)})
+        if (auto made = make_folder(path); !made) return made;
+    for (const auto& [name, file] : s.files)
+        if (auto written = write_whole(folder + "/" + name, file.text); !written) return written;
+    host_state spec;
+    spec.fabric = fabric;
+    spec.services.push_back(s);
+    if (auto written = write_whole(spec_path(fabric, s.name), to_json(spec)); !written) return written;
+    return order("put", fabric, s.name, true);
+}
+
+result<void> remove(const std::string& fabric, const std::string& name) {
+    if (auto ended = order("remove", fabric, name, false); !ended) return ended;
+    std::error_code ignored;
+    for (const auto& path : {service_folder(fabric, name), service_state_folder(fabric, name), spec_path(fabric, name),
+                             log_path(fabric, name)})
+        fs::remove_all(path, ignored);
+    // The fabric's folders go with its last service; full ones stay, which is no fault.
+    ::rmdir((root_folder + "/" + fabric).c_str());
+    ::rmdir(fs::path(service_state_folder(fabric, name)).parent_path().c_str());
+    ::rmdir("/var/lib/weft/services");
+    return {};
+}
+
+}  // namespace weft::services

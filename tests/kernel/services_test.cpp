@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor with real programs (sleep, cat, dnsmasq) in a namespace of the test. Each case has /run/weft and
+// /var/lib/weft of its own, so that its supervisor is not the machine's. Waits are bounded; without root it skips.
+#include "weft/services/services.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <thread>
+
+#include "kernel/netns_fixture.hpp"
+#include "weft/apply/apply.hpp"
+#include "weft/netlink/nftables.hpp"
+
+using namespace weft;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A mount namespace for this thread, given back at the end.
+struct private_run {
+    int former = ::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    fs::path folder = fs::current_path();
+    private_run() {
+        REQUIRE(former >= 0);
+        REQUIRE(::unshare(CLONE_NEWNS) == 0);
+        REQUIRE(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        for (const char* own : {"/run/weft", "/var/lib/weft"}) {
+            fs::create_directories(own);
+            REQUIRE(::mount("tmpfs", own, "tmpfs", 0, nullptr) == 0);
+        }
+    }
+    ~private_run() {
+        ::setns(former, CLONE_NEWNS);
+        ::close(former);
+        fs::current_path(folder);
+    }
+};
+
+// The processes whose words are these, here and in the namespace of the test.
+std::vector<int> processes(const std::string& words) {
+    std::vector<int> found;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
+        const auto pid = entry.path().filename().string();
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        // By hand: a stream throws when the process ends while it is read.
+        const int fd = ::open((entry.path() / "cmdline").c_str(), O_RDONLY | O_CLOEXEC);
+        char bytes[2048];
+        const auto n = ::read(fd, bytes, sizeof bytes);
+        ::close(fd);
+        std::string line(bytes, n > 0 ? static_cast<std::size_t>(n) : 0);
+        std::replace(line.begin(), line.end(), '\0', ' ');
+        if (line.find(words) != std::string::npos) found.push_back(std::atoi(pid.c_str()));
+    }
+    return found;
+}
+
+bool within(std::chrono::milliseconds bound, const std::function<bool()>& holds) {
+    const auto end = std::chrono::steady_clock::now() + bound;
+    while (!holds()) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
+}
+
+using std::chrono::seconds;
+
+int parent_of(int pid) {
+    std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(in, line);)
+        if (line.compare(0, 5, "PPid:") == 0) return std::atoi(line.c_str() + 5);
+    return 0;
+}
+
+struct host {
+    private_run mounts;
+    test::scoped_namespace space{"sv"};
+    std::string fabric = "sv" + std::to_string(::getpid());
+    // A sleep of a length that no other process has tells the service apart.
+    std::string length = "9" + std::to_string(::getpid()) + std::to_string(counter());
+    service spec;
+    static int counter() {
+        static int number = 100;
+        return ++number;
+    }
+
+    host() {
+        spec.name = "sleeper";
+        spec.kind = "test";
+        spec.space = space.name;
+        spec.argv = {"/bin/sleep", length};
+    }
+    ~host() {
+        for (const char* name : {"sleeper", "dnsmasq"}) (void)services::remove(fabric, name);
+    }
+    std::vector<int> alive() const { return processes("/bin/sleep " + length); }
+};
+
+}  // namespace
+
+TEST_CASE("a service runs in its namespace, is listed as it was started, and remove leaves nothing") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    REQUIRE(services::running(h.fabric).value().empty());
+    h.spec.files["notes"] = {"one\n", false};
+    services::put(h.fabric, h.spec).value();
+    REQUIRE(h.alive().size() == 1);
+    struct stat own {
+    }, wanted{};
+    REQUIRE(::stat(("/proc/" + std::to_string(h.alive()[0]) + "/ns/net").c_str(), &own) == 0);
+    REQUIRE(::stat(("/run/netns/" + h.space.name).c_str(), &wanted) == 0);
+    REQUIRE(own.st_ino == wanted.st_ino);
+    REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
+    REQUIRE(services::running("another").value().empty());
+
+    // A file altered by hand: what was started is no longer what would start again.
+    std::ofstream(service_folder(h.fabric, "sleeper") + "/notes") << "two\n";
+    REQUIRE(services::running(h.fabric).value().empty());
+    services::put(h.fabric, h.spec).value();
+    REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
+
+    const int supervisor = parent_of(h.alive()[0]);
+    services::remove(h.fabric, "sleeper").value();
+    REQUIRE(h.alive().empty());
+    REQUIRE(within(seconds(2), [&] { return !fs::exists("/proc/" + std::to_string(supervisor)); }));
+    REQUIRE_FALSE(fs::exists("/run/weft/services/control"));
+    REQUIRE_FALSE(fs::exists("/run/weft/services/" + h.fabric));
+    REQUIRE_FALSE(fs::exists("/var/lib/weft/services"));
+}
+
+TEST_CASE("a killed service is back within two seconds, each time; a stopped supervisor takes its services along") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    services::put(h.fabric, h.spec).value();
+    for (int i = 0; i < 4; ++i) {
+        const int pid = h.alive().at(0);
+        REQUIRE(::kill(pid, SIGKILL) == 0);
+        REQUIRE(within(seconds(2), [&] { return h.alive().size() == 1 && h.alive()[0] != pid; }));
+    }
+    SECTION("ended") { REQUIRE(::kill(parent_of(h.alive().at(0)), SIGTERM) == 0); }
+    SECTION("killed") { REQUIRE(::kill(parent_of(h.alive().at(0)), SIGKILL) == 0); }
+    REQUIRE(within(seconds(4), [&] { return h.alive().empty(); }));
+    REQUIRE(services::running(h.fabric).value().empty());
+    // And the next order finds no supervisor, whatever the old one left behind, and starts one.
+    services::put(h.fabric, h.spec).value();
+    REQUIRE(h.alive().size() == 1);
+}
+
+TEST_CASE("a program that keeps dying is not reported as running") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    h.spec.argv = {"/bin/false"};
+    services::put(h.fabric, h.spec).value();  // it was started, which is all that can be said at this moment
+    REQUIRE(within(seconds(3), [&] { return services::running(h.fabric).value().empty(); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    REQUIRE(services::running(h.fabric).value().empty());
+}
+
+TEST_CASE("what cannot be started is an error with the peer's own words, and is not kept") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    SECTION("no such program") {
+        h.spec.argv = {"/nonexistent/program"};
+        const auto failed = services::put(h.fabric, h.spec);
+        REQUIRE(failed.has_error());
+        REQUIRE(failed.error().message().find("/nonexistent/program: No such file") != std::string::npos);
+    }
+    SECTION("no such namespace") {
+        h.spec.space = "weft-t-none";
+        REQUIRE(services::put(h.fabric, h.spec).has_error());
+    }
+    SECTION("a program that refuses its configuration") {
+        h.spec.argv = {"/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--dhcp-range=nonsense",
+                       "--pid-file=" + service_folder(h.fabric, "sleeper") + "/pid"};
+        const auto failed = services::put(h.fabric, h.spec);
+        REQUIRE(failed.has_error());
+        INFO(failed.error().message());
+        REQUIRE(failed.error().message().find("dhcp-range") != std::string::npos);
+    }
+    REQUIRE(services::running(h.fabric).value().empty());
+}
+
+TEST_CASE("a reloadable file is read again by the same process, any other change restarts it") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    h.spec.name = "dnsmasq";
+    const auto folder = service_folder(h.fabric, "dnsmasq");
+    h.spec.argv = {"/usr/sbin/dnsmasq",
+                   "--keep-in-foreground",
+                   "--conf-file=/dev/null",
+                   "--no-resolv",
+                   "--no-hosts",
+                   "--user=root",
+                   "--port=5353",
+                   "--interface=lo",
+                   "--bind-interfaces",
+                   "--log-facility=-",
+                   "--addn-hosts=" + folder + "/names",
+                   "--pid-file=" + folder + "/pid"};
+    h.spec.files["names"] = {"192.0.2.1 one\n", true};
+    auto lo = test::make_link("lo", {});
+    lo.up = true;
+    h.space.session().run_one({netlink::verb::change, lo}).value();
+    const auto started = services::put(h.fabric, h.spec);
+    INFO((started ? std::string() : started.error().message()));
+    REQUIRE(started.has_value());
+    const auto pids = [&] { return processes("--pid-file=" + folder + "/pid"); };
+    REQUIRE(pids().size() == 1);
+    const int first = pids()[0];
+
+    h.spec.files["names"].text += "192.0.2.2 two\n";
+    services::put(h.fabric, h.spec).value();
+    REQUIRE(pids() == std::vector{first});
+    const auto log = [&] {
+        std::ifstream in("/run/weft/services/" + h.fabric + "/dnsmasq.log");
+        return std::string((std::istreambuf_iterator<char>(in)), {});
+    };
+    REQUIRE(within(seconds(2), [&] { return log().find("names - 2 ") != std::string::npos; }));
+
+    h.spec.argv.push_back("--cache-size=10");
+    services::put(h.fabric, h.spec).value();
+    REQUIRE(pids().size() == 1);
+    REQUIRE(pids()[0] != first);
+    REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
+}
+
+TEST_CASE("apply starts the services of a state, sees what is missing, and remove ends them") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    const apply::place place{h.space.name, "/nonexistent/openvswitch"};
+    const auto inner = h.space.name + "-in";
+    host_state wanted;
+    wanted.fabric = h.fabric;
+    wanted.node = "n";
+    wanted.namespaces.resize(2);
+    wanted.namespaces[1].name = inner;
+    h.spec.space = inner;
+    wanted.services = {h.spec};
+    apply::apply(place, wanted).value();
+    REQUIRE(h.alive().size() == 1);
+    REQUIRE(apply::apply(place, wanted).value().steps == 0);
+
+    // The namespace made anew under its name: the service of the old one is of no use.
+    netlink::delete_namespace(inner).value();
+    const int old = h.alive()[0];
+    apply::apply(place, wanted).value();
+    REQUIRE(h.alive().size() == 1);
+    REQUIRE(h.alive()[0] != old);
+    REQUIRE(apply::make_plan(place, wanted).value().empty());
+
+    // A state that fails after the service was started is undone, the service included.
+    auto changed = wanted;
+    auto second = h.spec;
+    second.name = "zz-second";
+    second.argv = {"/nonexistent/program"};
+    changed.services[0].argv = {"/bin/sleep", h.length + "1"};
+    changed.services.push_back(second);
+    REQUIRE(apply::apply(place, changed).has_error());
+    REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
+
+    apply::remove(place, h.fabric, "n").value();
+    REQUIRE(h.alive().empty());
+    REQUIRE(netlink::namespace_handle::open(inner).has_error());
+}
