@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, fixed and floating addresses, MACs. A value
+// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, DHCP, fixed and floating
+// addresses, MACs. A value
 // in the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other.
 // Pure; fails with invalid_input when a range is exhausted.
 #include <charconv>
@@ -156,10 +157,23 @@ private:
                 if (!port.mac) port.mac = object_mac(f.name, port_path(tenant_name, name));
                 if (port.address && pools.count(port.network)) pools[port.network].taken.insert(*port.address);
             }
+            for (const auto& [name, network] : t.networks)
+                if (network.dhcp_address) pools[name].taken.insert(*network.dhcp_address);
             const auto key = [&tenant = tenant_name](const std::string& name) { return port_path(tenant, name) + "/address"; };
             for (auto& [name, port] : t.ports)
                 if (const auto from = pools.find(port.network); !port.address && from != pools.end())
                     restore(key(name), from->second, port.address);
+            // DHCP after all that the lock remembers, so that it moves no port of a lock older than itself; before new
+            // ports, so that they do not decide where it is.
+            for (auto& [name, network] : t.networks) {
+                const auto path = dhcp_path(tenant_name, name);
+                if (network.dhcp_address || dhcp_node(f, t, name).empty()) continue;
+                if (restore(path, pools[name], network.dhcp_address)) continue;
+                if (auto done = draw(path, pools[name], network.dhcp_address,
+                                     "tenants." + tenant_name + ".networks." + name + ", not even for DHCP; dhcp: false does without");
+                    !done)
+                    return done;
+            }
             for (auto& [name, port] : t.ports) {
                 const auto from = pools.find(port.network);
                 if (port.address) continue;
@@ -184,7 +198,7 @@ result<allocation> allocate(const fabric& f, const lock& remembered) { return al
 bool is_complete(const fabric& f) {
     for (const auto& [tenant_name, t] : f.tenants) {
         for (const auto& [name, n] : t.networks)
-            if (!n.id || !n.gateway || !n.mtu) return false;
+            if (!n.id || !n.gateway || !n.mtu || (!n.dhcp_address && !dhcp_node(f, t, name).empty())) return false;
         for (const auto& [name, r] : t.routers)
             if (!r.external.empty() && !r.address) return false;
         for (const auto& [name, p] : t.ports)
@@ -196,8 +210,10 @@ bool is_complete(const fabric& f) {
 lock lock_of(const fabric& complete) {
     lock out;
     for (const auto& [tenant_name, t] : complete.tenants) {
-        for (const auto& [name, network] : t.networks)
+        for (const auto& [name, network] : t.networks) {
             if (network.id) out[network_path(tenant_name, name) + "/id"] = std::to_string(*network.id);
+            if (network.dhcp_address) out[dhcp_path(tenant_name, name)] = network.dhcp_address->to_string();
+        }
         for (const auto& [name, r] : t.routers)
             if (r.address) out[router_path(tenant_name, name) + "/address"] = r.address->to_string();
         for (const auto& [name, port] : t.ports) {

@@ -80,6 +80,9 @@ host_state finish(compilation& c) {
     state.flows = std::move(c.flows);
     std::sort(c.pending.begin(), c.pending.end());
     state.pending = std::move(c.pending);
+    std::sort(c.services.begin(), c.services.end(),
+              [](const service& a, const service& b) { return a.name < b.name; });
+    state.services = std::move(c.services);
     return state;
 }
 
@@ -115,13 +118,14 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
         if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
 
     compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
-                  {}, {},       {},        {},    {}};
+                  {}, {},       {},        {},    {}, {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
         return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
     c.space("");
     compile_nics(c);
     compile_switch(c);
     compile_routers(c);
+    compile_dhcp(c);
     if (auto done = compile_firewall(c); !done) return done.error();
     compile_defence(c);
     return finish(c);

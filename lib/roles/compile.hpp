@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parts of compile share: the node that is compiled, its devices, and the state that grows. One part per
-// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router).
+// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router), DHCP
+// (compile_dhcp).
 // Pure.
 #pragma once
 
@@ -36,6 +37,7 @@ struct compilation {
     std::map<std::string, std::vector<ovs::flow>> flows;
     std::vector<std::string> pending;
     std::vector<bound_port> bound;
+    std::vector<service> services;
     std::set<std::string> guarded;  // system devices that are OVS ports: the host's stack must not see their frames
 
     bool netdev() const { return facts.datapath != "system"; }
@@ -66,11 +68,16 @@ std::string tunnel_port_name(const fabric&, const ip_address& remote);
 std::string flow_port(const std::string& name);
 // The memory of a local VLAN in the Port row's other_config (Neutron's keys, and ours for the network).
 ovs::string_map vlan_memory(const compilation&, const std::string& network);
+// One veth pair: the switch's end in the host's namespace, the other in `space`. `network` is "" on an external bridge.
+// Returns the name of the latter.
+std::string plug(compilation&, const std::string& space, const std::string& path, const std::string& prefix, std::uint32_t mtu,
+                 const std::string& bridge, const std::string& network);
 
 void compile_nics(compilation&);     // links, addresses, routes of the NICs and of the bridges that take their place
 void compile_defence(compilation&);  // sysctls and nft of the host's own namespace
 void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
 void compile_routers(compilation&);  // qrouter namespaces
 result<void> compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
+void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
 }  // namespace weft::roles

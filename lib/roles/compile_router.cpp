@@ -34,8 +34,9 @@ std::vector<floating> floating_of(const router_view& r) {
     return list;
 }
 
-// One veth pair: the switch's end in the host's namespace, the other in the router's. Returns the name of the latter.
-std::string plug(compilation& c, const router_view& r, const std::string& path, const std::string& prefix,
+}  // namespace
+
+std::string plug(compilation& c, const std::string& space, const std::string& path, const std::string& prefix,
                  std::uint32_t mtu, const std::string& bridge, const std::string& network) {
     const auto uuid = object_uuid(c.f.name, path);
     const auto mac = object_mac(c.f.name, path);
@@ -43,7 +44,7 @@ std::string plug(compilation& c, const router_view& r, const std::string& path, 
 
     link outer;
     outer.name = tap;
-    outer.options = veth_options{inner, r.space, mac, mtu};
+    outer.options = veth_options{inner, space, mac, mtu};
     outer.mtu = mtu;
     outer.group = weft_link_group;
     outer.alias = c.alias(path);
@@ -55,7 +56,7 @@ std::string plug(compilation& c, const router_view& r, const std::string& path, 
     // A veth leaves checksums to hardware that is not there; the userspace datapath would carry them unfinished.
     if (c.netdev()) end.features["tx-checksum-ip-generic"] = false;
     c.space("").links.push_back(std::move(outer));
-    c.space(r.space).links.push_back(std::move(end));
+    c.space(space).links.push_back(std::move(end));
 
     ovs::port_row port;
     port.name = tap;
@@ -72,6 +73,8 @@ std::string plug(compilation& c, const router_view& r, const std::string& path, 
     c.guard(tap);
     return inner;
 }
+
+namespace {
 
 void add_address(compilation& c, const router_view& r, const std::string& device, const ip_prefix& address) {
     address_entry entry;
@@ -140,13 +143,13 @@ void compile_router(compilation& c, router_view r) {
     set_sysctls(c, r);
     for (const auto& name : r.router.networks) {
         const auto& network = r.tenant.networks.at(name);
-        const auto inner = plug(c, r, router_port_path(r.tenant_name, r.name, name), "qr-",
+        const auto inner = plug(c, r.space, router_port_path(r.tenant_name, r.name, name), "qr-",
                                 network_mtu(c.f, r.tenant_name, name), "br-int", r.tenant_name + "/" + name);
         add_address(c, r, inner, {*network.gateway, network.cidr.length});
     }
     if (r.router.external.empty()) return;
     const auto& external = c.f.networks.at(r.router.external);
-    r.outside = plug(c, r, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu,
+    r.outside = plug(c, r.space, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu,
                      external_bridge(c.f, r.router.external), "");
     add_address(c, r, r.outside, {*r.router.address, external.cidr.length});
     for (const auto& f : floating_of(r)) add_address(c, r, r.outside, host_prefix(f.outside));

@@ -16,6 +16,9 @@ std::string router_port_path(const std::string& tenant, const std::string& route
 std::string gateway_port_path(const std::string& tenant, const std::string& router) {
     return router_path(tenant, router) + "/gateway";
 }
+std::string dhcp_path(const std::string& tenant, const std::string& network) {
+    return network_path(tenant, network) + "/dhcp";
+}
 std::string port_path(const std::string& tenant, const std::string& port) { return tenant + "/ports/" + port; }
 std::string node_path(const std::string& node, const std::string& object) { return "nodes/" + node + "/" + object; }
 
@@ -49,6 +52,12 @@ std::string router_node(const fabric& f, const std::string& external) {
     return {};
 }
 
+std::string dhcp_node(const fabric& f, const tenant& t, const std::string& network) {
+    if (!t.networks.at(network).dhcp) return {};
+    const auto* router = router_of(t, network);
+    return router_node(f, router ? router->second.external : "");
+}
+
 std::map<std::string, ip_address> tunnel_endpoints(const fabric& f) {
     std::map<std::string, ip_address> endpoints;
     for (const auto& [name, n] : f.nodes)
@@ -65,6 +74,8 @@ std::set<std::string> hosted_networks(const fabric& f, const std::string& node) 
         for (const auto& [name, r] : t.routers)
             if (router_node(f, r.external) == node)
                 for (const auto& network : r.networks) hosted.insert(tenant_name + "/" + network);
+        for (const auto& [name, n] : t.networks)
+            if (dhcp_node(f, t, name) == node) hosted.insert(tenant_name + "/" + name);
     }
     return hosted;
 }

@@ -13,6 +13,7 @@ std::string network_path(const std::string& tenant, const std::string& network);
 std::string router_path(const std::string& tenant, const std::string& router);
 std::string router_port_path(const std::string& tenant, const std::string& router, const std::string& network);
 std::string gateway_port_path(const std::string& tenant, const std::string& router);
+std::string dhcp_path(const std::string& tenant, const std::string& network);
 std::string port_path(const std::string& tenant, const std::string& port);
 std::string node_path(const std::string& node, const std::string& object);
 
@@ -31,9 +32,12 @@ const std::pair<const std::string, nic>* uplink_nic(const node&, const std::stri
 // The node that holds the routers of an external network: the first network node in name order with a NIC on it. A
 // router without an external network ("") lives on the first network node.
 std::string router_node(const fabric&, const std::string& external);
+// The node that serves a tenant network's DHCP: that of its router, else the first network node. "" where the network has
+// none, and in a fabric without network nodes.
+std::string dhcp_node(const fabric&, const tenant&, const std::string& network);
 // Tunnel endpoints of all nodes that switch, by node.
 std::map<std::string, ip_address> tunnel_endpoints(const fabric&);
-// Networks with a port or a router port on this node, as "tenant/network".
+// Networks with a port, a router port or a DHCP port on this node, as "tenant/network".
 std::set<std::string> hosted_networks(const fabric&, const std::string& node);
 // The router of a tenant that serves this network; null if none.
 const std::pair<const std::string, router>* router_of(const tenant&, const std::string& network);

@@ -7,12 +7,6 @@ namespace {
 
 constexpr const char* later = "is understood but not enforced yet";
 
-void network_later(const std::string& path, const tenant_network& n, findings& out) {
-    if (!n.dhcp) out.warning(n.place, path + ".dhcp", "false", later);
-    if (n.dhcp_address) out.warning(n.place, path + ".dhcp-address", n.dhcp_address->to_string(), later);
-    if (!n.routes.empty()) out.warning(n.place, path + ".routes", n.routes.front().to.to_string(), later);
-}
-
 void router_later(const std::string& path, const router& r, findings& out) {
     if (!r.routes.empty()) out.warning(r.place, path + ".routes", r.routes.front().to.to_string(), later);
     if (!r.snat) out.warning(r.place, path + ".snat", "false", later);
@@ -29,7 +23,6 @@ void port_later(const std::string& path, const tenant_port& p, findings& out) {
 void validate_later(const fabric& f, findings& out) {
     for (const auto& [tenant_name, t] : f.tenants) {
         const auto path = "tenants." + tenant_name;
-        for (const auto& [name, n] : t.networks) network_later(path + ".networks." + name, n, out);
         for (const auto& [name, r] : t.routers) router_later(path + ".routers." + name, r, out);
         for (const auto& [name, p] : t.ports) port_later(path + ".ports." + name, p, out);
     }

@@ -14,6 +14,31 @@ struct shared {
     std::map<mac_address, std::string> macs;
 };
 
+// What DHCP tells is of no use without it.
+void check_dhcp(const fabric& f, const std::string& path, const tenant& t, const std::string& name, findings& out) {
+    const auto& n = t.networks.at(name);
+    if (n.dhcp_address) {
+        check_host(out, n.place, path + ".dhcp-address", n.cidr, *n.dhcp_address);
+        if (!n.dhcp)
+            out.error(n.place, path + ".dhcp-address", n.dhcp_address->to_string(), "needs DHCP", "no dhcp: false");
+    }
+    for (std::size_t i = 0; i < n.routes.size(); ++i) {
+        const auto& r = n.routes[i];
+        const auto at = path + ".routes[" + std::to_string(i) + "]";
+        if (r.to.is_v6())
+            out.error(r.place, at + ".to", r.to.to_string(), "is IPv6, which DHCP for IPv4 cannot tell",
+                      "an IPv4 subnet");
+        check_host(out, r.place, at + ".via", n.cidr, r.via);
+    }
+    if (!n.dhcp && !n.dns.empty())
+        out.warning(n.place, path + ".dns", n.dns.front().to_string(), "is told by DHCP, which is off");
+    if (!n.dhcp && !n.routes.empty())
+        out.warning(n.place, path + ".routes", n.routes.front().to.to_string(), "is told by DHCP, which is off");
+    if (n.dhcp && dhcp_node(f, t, name).empty() && !out.broken("nodes"))
+        out.warning(n.place, path, name, "has no DHCP: no node could serve it",
+                    "a node with role network, or dhcp: false");
+}
+
 void check_networks(const fabric& f, const std::string& tenant_name, const tenant& t, shared& all, findings& out) {
     for (const auto& [name, n] : t.networks) {
         const auto path = "tenants." + tenant_name + ".networks." + name;
@@ -33,8 +58,7 @@ void check_networks(const fabric& f, const std::string& tenant_name, const tenan
                 out.error(n.place, path + ".id", std::to_string(*n.id),
                           "is a duplicate id: " + other->second + " has it", "an id of its own");
         }
-        if (!n.dns.empty())
-            out.warning(n.place, path + ".dns", n.dns.front().to_string(), "is understood but not enforced yet");
+        check_dhcp(f, path, t, name, out);
         const auto mtu = network_mtu(f, tenant_name, name);
         if (mtu < smallest_ipv4_mtu)
             out.error(n.place, path + ".mtu", std::to_string(mtu), "is too small for IPv4",
@@ -110,6 +134,8 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         auto& book = books.emplace(name, out).first->second;
         book.claim(n.gateway ? *n.gateway : first_host(n.cidr), n.place,
                    "tenants." + tenant_name + ".networks." + name + ".gateway");
+        if (n.dhcp_address)
+            book.claim(*n.dhcp_address, n.place, "tenants." + tenant_name + ".networks." + name + ".dhcp-address");
     }
     for (const auto& [name, p] : t.ports) {
         const auto path = "tenants." + tenant_name + ".ports." + name;

@@ -317,6 +317,9 @@ int supervise() {
     const pid_t pid = ::fork();
     if (pid != 0) return pid < 0 ? 1 : 0;
     ::setsid();
+    // What its starter's environment happened to hold is no part of a service.
+    ::clearenv();
+    ::setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
     ::close_range(3, ~0U, 0);
     if (::chdir("/") < 0) return 1;
     const int listener = ::fcntl(0, F_DUPFD_CLOEXEC, 3);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
 #include <string>
 
 #include "weft/model/host_state.hpp"
@@ -100,6 +101,15 @@ inline std::string dump(const host_state& s) {
         for (const auto& f : flows)
             out += fmt::format("  cookie=0x{:x} table={} priority={} {} actions={}\n", f.cookie, f.table, f.priority,
                                f.match, f.actions);
+    }
+    for (const auto& v : s.services) {
+        out += fmt::format("service {} kind {} in {}\n", v.name, v.kind, v.space);
+        for (const auto& a : v.argv) out += "  arg " + a + "\n";
+        for (const auto& [name, file] : v.files) {
+            out += fmt::format("  file {}{}\n", name, file.reloadable ? " (reloadable)" : "");
+            std::istringstream lines(file.text);
+            for (std::string line; std::getline(lines, line);) out += "    " + line + "\n";
+        }
     }
     for (const auto& p : s.pending) out += "pending " + p + "\n";
     // An empty map leaves a blank behind its word's end; golden files have none.

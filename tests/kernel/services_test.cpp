@@ -147,7 +147,10 @@ TEST_CASE("a killed service is back within two seconds, each time; a stopped sup
     for (int i = 0; i < 4; ++i) {
         const int pid = h.alive().at(0);
         REQUIRE(::kill(pid, SIGKILL) == 0);
-        REQUIRE(within(seconds(2), [&] { return h.alive().size() == 1 && h.alive()[0] != pid; }));
+        REQUIRE(within(seconds(2), [&] {
+            const auto now = h.alive();
+            return now.size() == 1 && now[0] != pid;
+        }));
     }
     SECTION("ended") { REQUIRE(::kill(parent_of(h.alive().at(0)), SIGTERM) == 0); }
     SECTION("killed") { REQUIRE(::kill(parent_of(h.alive().at(0)), SIGKILL) == 0); }

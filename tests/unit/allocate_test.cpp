@@ -19,13 +19,14 @@ TEST_CASE("allocation fills everything, the same each time", "[allocate]") {
     CHECK(one.networks.at("net1").id == 1u);
     CHECK(one.networks.at("net1").gateway->to_string() == "50.50.1.1");
     CHECK(one.networks.at("net1").mtu == 1458u);
-    CHECK(one.ports.at("vm2").address->to_string() == "50.50.1.2");
+    CHECK(one.networks.at("net1").dhcp_address->to_string() == "50.50.1.2");
+    CHECK(one.ports.at("vm2").address->to_string() == "50.50.1.3");
     CHECK(one.ports.at("vm1").address->to_string() == "50.50.1.11");
     CHECK(one.ports.at("vm1").mac == object_mac("grizzly", "proj_one/ports/vm1"));
     CHECK(one.routers.at("router1").address->to_string() == "192.168.100.102");
     // What the file says is not the lock's business.
     CHECK(a.lock.count("proj_one/ports/vm1/address") == 0);
-    CHECK(a.lock.at("proj_one/ports/vm2/address") == "50.50.1.2");
+    CHECK(a.lock.at("proj_one/ports/vm2/address") == "50.50.1.3");
     // With the lock, and again from a complete fabric: nothing moves.
     CHECK(allocate(open, a.lock).value().fabric == a.fabric);
     CHECK(allocate(a.fabric, a.lock).value().fabric == a.fabric);
@@ -43,7 +44,7 @@ TEST_CASE("a change to one object moves no other", "[allocate]") {
     for (const auto& [key, value] : before.lock) CHECK(after.lock.at(key) == value);
     CHECK(after.fabric.tenants.at("proj_one").networks.at("a_net").id == 5u);
     CHECK(after.fabric.tenants.at("a_tenant").networks.at("n").id == 4u);
-    CHECK(after.fabric.tenants.at("proj_one").ports.at("a_vm").address->to_string() == "50.50.1.3");
+    CHECK(after.fabric.tenants.at("proj_one").ports.at("a_vm").address->to_string() == "50.50.1.4");
 
     auto shrunk = grizzly();
     shrunk.tenants["proj_one"].networks.erase("net2");
@@ -82,5 +83,9 @@ TEST_CASE("an exhausted range is an error that names it", "[allocate]") {
     f = grizzly();
     f.tenants["proj_two"].networks["net1"].cidr = *parse_prefix("50.50.1.20/30");
     f.tenants["proj_two"].ports["vm3"] = {"compute1", "net1", {}, {}, false, {}, {}, {}};
+    // Two hosts are left, which the file gives to ports; then DHCP is the one too many, and without it vm3.
+    CHECK(allocate(f, {}).error().object == "proj_two/networks/net1/dhcp");
+    CHECK(allocate(f, {}).error().message().find("dhcp: false") != std::string::npos);
+    f.tenants["proj_two"].networks["net1"].dhcp = false;
     CHECK(allocate(f, {}).error().object == "proj_two/ports/vm3/address");
 }

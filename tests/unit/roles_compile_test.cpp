@@ -50,7 +50,7 @@ TEST_CASE("compile is a function: same input, same value", "[roles][compile]") {
         CHECK(roles::compile(f, node, facts_of()).value() == roles::compile(f, node, facts_of()).value());
 }
 
-TEST_CASE("the two ends of a router's veth name each other", "[roles][compile]") {
+TEST_CASE("the two ends of a router's or DHCP's veth name each other", "[roles][compile]") {
     const auto s = roles::compile(complete_grizzly(), "network", facts_of()).value();
     std::size_t pairs = 0;
     for (const auto& l : space(s, "").links) {
@@ -73,18 +73,20 @@ TEST_CASE("the two ends of a router's veth name each other", "[roles][compile]")
         CHECK(row->tag.has_value() == !outside);
         CHECK(row->interfaces.at(0).external_ids.at("attached-mac") == peer->mac->to_string());
     }
-    CHECK(pairs == 5);
-    // The userspace datapath needs no checksum offload in the way; the kernel's can.
+    CHECK(pairs == 5 + 3);
+    // The userspace datapath needs no checksum offload in the way; the kernel's can, but for DHCP's guests.
     for (const auto& n : roles::compile(complete_grizzly(), "network", facts_of("system")).value().namespaces)
-        for (const auto& l : n.links) CHECK(l.features.empty());
+        for (const auto& l : n.links) CHECK(l.features.empty() == (l.name.rfind("dh-", 0) != 0));
 }
 
 TEST_CASE("overlapping tenants share nothing but br-int", "[roles][compile]") {
     const auto s = roles::compile(complete_grizzly(), "network", facts_of()).value();
-    std::set<std::uint16_t> tags;
+    // Two ports of each network, its router's and its DHCP's, and of no other.
+    std::map<std::uint16_t, std::multiset<std::string>> tags;
     for (const auto& p : bridge(s, "br-int")->ports)
-        if (p.tag) CHECK(tags.insert(*p.tag).second);
+        if (p.tag) tags[*p.tag].insert(p.other_config.at("weft-network"));
     CHECK(tags.size() == 3);
+    for (const auto& [tag, networks] : tags) CHECK((networks.size() == 2 && networks.count(*networks.begin()) == 2));
     CHECK(has_flow(s, "br-tun", 3, "tun_id=0x1"));
     CHECK(has_flow(s, "br-tun", 3, "tun_id=0x3"));
     CHECK_FALSE(has_flow(s, "br-tun", 3, "tun_id=0x4"));
