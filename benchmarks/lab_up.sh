@@ -6,10 +6,14 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 weft=${WEFT:-$here/../build/bin/weft}
 runs=${1:-7}
-file=$here/../examples/fabrics/grizzly.yaml
+# The script's VMs have static addresses and its network node serves none, so that ours must not either.
+files=$(mktemp -d)
+file=$files/grizzly.yaml
+sed -e 's/^lab:.*/&\n  addresses: static/' -e 's/{ cidr: 50\./{ dhcp: false, cidr: 50./' "$here/../examples/fabrics/grizzly.yaml" >"$file"
+grep -q 'addresses: static' "$file" && grep -q 'dhcp: false' "$file"
 lab=bench$$
 shell=bsh$$
-trap '"$weft" lab down "$lab" >/dev/null 2>&1 || true; "$here/peers/lab_by_shell.sh" down "$shell" >/dev/null 2>&1 || true' EXIT
+trap 'rm -rf "$files"; "$weft" lab down "$lab" >/dev/null 2>&1 || true; "$here/peers/lab_by_shell.sh" down "$shell" >/dev/null 2>&1 || true' EXIT
 
 took() { # command…: milliseconds
     local start=$EPOCHREALTIME end

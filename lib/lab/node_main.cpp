@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The helper program weft-node. `supervise` keeps a node's services running (services/supervisor.hpp). `hold` makes one lab
-// node a small host (its own mounts, host name and Open vSwitch) and stays as the parent of its daemons; a child of it applies
-// the states that come on standard input, until its end. Answers go to standard output, one line each: "ready …", "ok" or an
-// encoded error. It may call everything that the library may.
+// The helper program weft-node. `supervise` keeps a node's services running (services/supervisor.hpp); with the words that a
+// DHCP client calls its script with, it is that script (lab/lease.hpp). `hold` makes one lab node a small host (its own mounts,
+// host name and Open vSwitch) and stays as the parent of its daemons; a child of it applies the states that come on standard
+// input, until its end. Answers go to standard output, one line each: "ready …", "ok" or an encoded error. It may call
+// everything that the library may.
 #include "lab/folder.hpp"
+#include "lab/lease.hpp"
 #include "lab/process.hpp"
 #include "ovs/switch_start.hpp"
 #include "services/supervisor.hpp"
@@ -253,6 +255,8 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     if (words.size() == 5 && words[0] == "hold") return hold(words[1], words[2], words[3], words[4] == "ovs");
     if (words.size() == 1 && words[0] == "supervise") return weft::services::supervise();
-    std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain, or weft-node supervise\n";
+    if (words.size() == 1 && weft::lab::is_lease_event(words[0])) return weft::lab::on_lease_event(words[0]);
+    std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain, weft-node supervise, "
+                 "or weft-node deconfig|bound|renew|leasefail|nak\n";
     return 2;
 }

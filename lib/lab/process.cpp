@@ -143,13 +143,25 @@ result<std::string> child::read_line(std::chrono::milliseconds deadline) {
     }
 }
 
+namespace {
+int exit_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+}  // namespace
+
+std::optional<int> child::ended() {
+    int status = 0;
+    if (pid_ <= 0 || reaped_) return -1;
+    if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+    reaped_ = true;
+    return exit_status(status);
+}
+
 int child::wait() {
     int status = 0;
     if (pid_ <= 0 || reaped_) return -1;
     while (::waitpid(pid_, &status, 0) < 0)
         if (errno != EINTR) return -1;
     reaped_ = true;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return exit_status(status);
 }
 
 void child::kill(int signal) noexcept {

@@ -7,6 +7,7 @@
 #include "weft/core/error.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ public:
     // One line without its end. Errors: timed_out, unavailable (the child went away), busy (interrupted).
     result<std::string> read_line(std::chrono::milliseconds deadline);
     void close_input();
+    // The exit status as wait gives it, once it has ended; never waits.
+    std::optional<int> ended();
     // Waits for the end and gives the exit status (128 + signal where one killed it).
     int wait();
     void kill(int signal) noexcept;

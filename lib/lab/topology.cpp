@@ -94,8 +94,13 @@ struct builder {
                     return error{errc::invalid_input, "plan lab", path, "its node or network does not exist"};
                 if (!network->second.gateway) return open_value(tenant_name + "/networks/" + port.network);
                 auto m = member(tenant_name + "/" + port_name, "vm");
-                m.addresses.push_back({"eth0", {*port.address, network->second.cidr.length}});
-                m.routes.push_back(default_route(*network->second.gateway, "eth0"));
+                // Allocation gives a DHCP address to the networks that are served.
+                if (!f.lab.static_addresses && network->second.dhcp && network->second.dhcp_address) {
+                    m.lease = port.address;
+                } else {
+                    m.addresses.push_back({"eth0", {*port.address, network->second.cidr.length}});
+                    m.routes.push_back(default_route(*network->second.gateway, "eth0"));
+                }
                 plug p;
                 p.vm = m.name;
                 p.node = port.node;

@@ -7,6 +7,8 @@
 #include "weft/model/nft.hpp"
 #include "weft/model/route.hpp"
 
+#include <optional>
+
 namespace weft::lab {
 
 struct segment {
@@ -31,6 +33,7 @@ struct planned_member {
     // Empty for nodes: what a node has on its NICs is for compile to say.
     std::vector<address_entry> addresses;
     std::vector<route> routes;
+    std::optional<ip_address> lease;  // a VM that asks DHCP for its address, and must be given this one
     std::map<std::string, std::string> sysctls;
     std::vector<nft::table> tables;
 };

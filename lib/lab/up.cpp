@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // lab::up: namespaces, node processes side by side, cables meanwhile, then each node's wanted state applied inside it by a
-// helper of its own. All or nothing: on any error, SIGINT or SIGTERM what was made is taken down again, and the first error
-// is what the caller gets.
+// helper of its own; then the VMs ask for their addresses. All or nothing: on any error, SIGINT or SIGTERM what was made is
+// taken down again, and the first error is what the caller gets.
 #include "lab/folder.hpp"
+#include "lab/lease.hpp"
 #include "lab/process.hpp"
 #include "lab/teardown.hpp"
 #include "lab/topology.hpp"
@@ -171,6 +172,7 @@ struct bring_up {
         if (auto done = wire(plan); !done) return done;
         if (auto go = interrupted(); !go) return go;
         if (auto done = settle_all(); !done) return done;
+        if (auto done = lease_addresses(plan, helper, lab_folder(lab) + "/dhcp.log"); !done) return done;
         return interrupted();
     }
 };

@@ -15,6 +15,8 @@ using netlink::verb;
 // The userspace datapath sends frames with their checksum unfinished unless the offload is off on both ends.
 const std::map<std::string, bool> finished_checksums{{"tx-checksum-ip-generic", false}};
 
+constexpr std::uint32_t ethernet_mtu = 1500;
+
 change loopback_up() {
     link lo;
     lo.name = "lo";
@@ -31,12 +33,13 @@ change bring(const std::string& device, bool up, const std::string& master = {},
     return {verb::change, l};
 }
 
-change veth(const std::string& device, const mac_address& mac, std::uint32_t mtu, const std::string& peer, const std::string& peer_namespace) {
+change veth(const std::string& device, const mac_address& mac, std::uint32_t mtu, const std::string& peer, std::uint32_t peer_mtu,
+            const std::string& peer_namespace) {
     link l;
     l.name = device;
     l.mac = mac;
     l.mtu = mtu;
-    l.options = veth_options{peer, peer_namespace, std::nullopt, mtu};
+    l.options = veth_options{peer, peer_namespace, std::nullopt, peer_mtu};
     return {verb::add, l};
 }
 
@@ -82,9 +85,10 @@ result<void> lay_segments(const topology& t) {
 result<void> fit_out(const topology& t, const planned_member& m) {
     const bool is_node = m.kind == "node";
     std::vector<change> changes{loopback_up()};
-    for (const auto& n : m.nics) changes.push_back(veth(n.device, n.mac, n.mtu, n.cable, n.netns));
+    for (const auto& n : m.nics) changes.push_back(veth(n.device, n.mac, n.mtu, n.cable, n.mtu, n.netns));
     for (const auto& p : t.plugs)
-        if (p.vm == m.name && m.kind == "vm") changes.push_back(veth("eth0", p.mac, p.mtu, p.tap, p.node_netns));
+        // A VM that asks for its address learns the MTU with it.
+        if (p.vm == m.name && m.kind == "vm") changes.push_back(veth("eth0", p.mac, m.lease ? ethernet_mtu : p.mtu, p.tap, p.mtu, p.node_netns));
     for (const auto& n : m.nics) changes.push_back(bring(n.device, !is_node));
     if (m.kind == "vm") changes.push_back(bring("eth0", true));
     for (const auto& a : m.addresses) changes.push_back({verb::add, a});

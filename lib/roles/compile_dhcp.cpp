@@ -68,9 +68,10 @@ service dnsmasq(const compilation& c, const network_view& n) {
     const auto address = n.network.dhcp_address->to_string();
     const auto add = [&](std::string option) { s.argv.push_back(std::move(option)); };
     add("/usr/sbin/dnsmasq");
-    // Nothing of the host's own configuration, and no user that the host may not have.
+    // Nothing of the host's own configuration, and no user or group that the host may not have. The kernel also forgets
+    // that a process is to die with its parent when it changes its group.
     for (const char* option :
-         {"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts",
+         {"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--no-resolv", "--no-hosts",
           "--log-facility=-", "--quiet-dhcp", "--bind-dynamic", "--except-interface=lo"})
         add(option);
     add("--interface=" + n.device);

@@ -43,9 +43,9 @@ TEST_CASE("a lab comes up, tells of itself, and goes without a trace") {
         spaces = test::namespaces_of(name);
         CHECK(spaces.size() == 4 + 3 + 3 + 1);
         processes = test::processes_of(spaces);
-        // A process per node; ovsdb-server and ovs-vswitchd on three of them; the supervisor of the network node's services. Its
-        // dnsmasq are in namespaces of their own.
-        CHECK(processes.size() == 4 + 3 * 2 + 1);
+        // A process per node; ovsdb-server and ovs-vswitchd on three of them; the supervisor of the network node's services,
+        // whose dnsmasq are in namespaces of their own; a DHCP client per VM.
+        CHECK(processes.size() == 4 + 3 * 2 + 1 + 3);
         const auto info = lab::status(name).value();
         CHECK(info.members.size() == spaces.size());
         for (const auto& m : info.members) {

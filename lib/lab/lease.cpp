@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// udhcpc goes to the background by itself once its lease is put to use, and ends with a failure when it gets none, so
+// that waiting for a client is waiting for a process. A client that stays is found by its namespace when the lab goes.
+// May include: core, model, netlink, probe.
+#include "lab/lease.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <future>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "lab/process.hpp"
+#include "weft/netlink/session.hpp"
+#include "weft/probe/probe.hpp"
+
+namespace weft::lab {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds deadline{30};
+
+struct client {
+    const planned_member* vm;
+    child process;
+};
+
+result<child> start(const planned_member& vm, const std::string& helper, const std::string& log) {
+    auto at = netlink::namespace_handle::open(vm.netns);
+    if (!at) return at.error();
+    std::optional<result<child>> started;
+    // A process starts in the namespace of the thread that starts it.
+    auto inside = netlink::run_in(*at, [&]() -> result<void> {
+        started.emplace(child::start({"busybox", "udhcpc", "-n", "-t", std::to_string(deadline.count()), "-T", "1",
+                                      "-i", "eth0", "-s", helper, "-O", "mtu", "-O", "staticroutes"},
+                                     log));
+        return {};
+    });
+    if (!inside) return inside.error();
+    if (!*started) {
+        auto problem = started->error();
+        problem.detail +=
+            "; the lab's VMs ask for their addresses with busybox, unless the file says lab: addresses: static";
+        return problem;
+    }
+    return std::move(*started);
+}
+
+result<void> holds_its_address(const planned_member& vm) {
+    auto at = netlink::namespace_handle::open(vm.netns);
+    if (!at) return at.error();
+    auto session = netlink::session::open(*at);
+    if (!session) return session.error();
+    auto addresses = session->addresses();
+    if (!addresses) return addresses.error();
+    std::string others;
+    for (const auto& a : *addresses) {
+        if (a.device != "eth0" || a.address.is_v6()) continue;
+        if (a.address.address == *vm.lease) return {};
+        others += " " + a.address.to_string();
+    }
+    return error{errc::protocol_error, "lease address", vm.name,
+                 "it has" + (others.empty() ? " none" : others) + " instead of " + vm.lease->to_string()};
+}
+
+result<void> wait_for(client& c, clock::time_point until, const std::string& log) {
+    for (;;) {
+        if (const auto status = c.process.ended()) {
+            if (*status == 0) return holds_its_address(*c.vm);
+            return error{errc::timed_out, "lease address", c.vm->name,
+                         "udhcpc ended with status " + std::to_string(*status) + "; see " + log};
+        }
+        if (interrupt_guard::interrupted())
+            return error{errc::busy, "lease address", c.vm->name, "interrupted by a signal", EINTR};
+        if (clock::now() > until)
+            return error{errc::timed_out, "lease address", c.vm->name,
+                         "no lease within " + std::to_string(deadline.count()) + " s; see " + log};
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
+// The userspace datapath drops what it would send to a tunnel peer whose MAC it does not know yet, and asks for it. A
+// client that lost its first packet would wait a second, so that one frame per node goes ahead: the question whether
+// somebody has the address already, which nobody need answer.
+void wake_tunnels(const topology& t) {
+    std::map<std::string, std::future<void>> by_node;
+    for (const auto& p : t.plugs) {
+        const auto vm = std::find_if(t.members.begin(), t.members.end(), [&](const auto& m) { return m.name == p.vm; });
+        if (vm == t.members.end() || !vm->lease || by_node.count(p.node)) continue;
+        by_node[p.node] = std::async(std::launch::async, [vm] {
+            if (const auto at = netlink::namespace_handle::open(vm->netns))
+                (void)probe::arp(*at, "eth0", *vm->lease, std::chrono::milliseconds(1));
+        });
+    }
+}
+
+// A value of the lease, as udhcpc hands it to its script.
+std::string told(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+// The routes of a lease: classless ones (option 121) take the place of the router (option 3), by RFC 3442.
+std::vector<route> routes_told(const std::string& device) {
+    std::vector<route> routes;
+    auto text = told("staticroutes");
+    if (text.empty() && !told("router").empty()) text = "0.0.0.0/0 " + told("router");
+    std::istringstream words(text);
+    for (std::string to, via; words >> to >> via;) {
+        const auto destination = parse_prefix(to);
+        const auto gateway = parse_ip(via);
+        if (!destination || !gateway) continue;
+        route r;
+        r.destination = *destination;
+        // 0.0.0.0 as its gateway: the destination is on the link.
+        r.nexthops.push_back({gateway->is_unspecified() ? std::nullopt : std::optional<ip_address>(*gateway), device});
+        routes.push_back(std::move(r));
+    }
+    return routes;
+}
+
+result<void> use_lease(netlink::session& session, const std::string& device, const std::optional<ip_prefix>& wanted) {
+    auto addresses = session.addresses();
+    if (!addresses) return addresses.error();
+    std::vector<netlink::change> changes;
+    bool present = false;
+    for (const auto& a : *addresses) {
+        if (a.device != device || a.address.is_v6()) continue;
+        if (wanted && a.address == *wanted)
+            present = true;
+        else
+            changes.push_back({netlink::verb::remove, a});
+    }
+    if (wanted) {
+        if (const auto mtu = std::atoi(told("mtu").c_str()); mtu > 0) {
+            link l;
+            l.name = device;
+            l.up = true;
+            l.mtu = static_cast<std::uint32_t>(mtu);
+            changes.push_back({netlink::verb::change, l});
+        }
+        if (!present) changes.push_back({netlink::verb::add, address_entry{device, *wanted}});
+        // With the address that they go by, its routes went as well.
+        if (!present)
+            for (auto& r : routes_told(device)) changes.push_back({netlink::verb::add, std::move(r)});
+    }
+    for (auto& done : session.run(changes))
+        if (!done) return done;
+    return {};
+}
+
+}  // namespace
+
+result<void> lease_addresses(const topology& t, const std::string& helper, const std::string& log) {
+    wake_tunnels(t);
+    std::vector<client> clients;
+    const auto until = clock::now() + deadline;
+    std::optional<error> first;
+    for (const auto& m : t.members) {
+        if (!m.lease || first) continue;
+        auto started = start(m, helper, log);
+        if (started)
+            clients.push_back({&m, std::move(*started)});
+        else
+            first = started.error();
+    }
+    for (auto& c : clients) {
+        if (!first) {
+            if (auto done = wait_for(c, until, log); !done) first = done.error();
+        }
+        if (first) {
+            c.process.kill(SIGTERM);
+            c.process.wait();
+        }
+    }
+    if (first) return *first;
+    return {};
+}
+
+bool is_lease_event(const std::string& word) {
+    static const std::vector<std::string> events{"deconfig", "bound", "renew", "leasefail", "nak"};
+    return std::find(events.begin(), events.end(), word) != events.end();
+}
+
+int on_lease_event(const std::string& word) {
+    if (word == "leasefail" || word == "nak") return 0;  // a deconfig follows where an address must go
+    const auto device = told("interface");
+    std::optional<ip_prefix> wanted;
+    if (word != "deconfig") {
+        const auto prefix = parse_prefix(told("ip") + "/" + told("mask"));
+        if (!prefix) {
+            std::cerr << "weft-node " << word << ": \"" << told("ip") << "/" << told("mask") << "\" is no address\n";
+            return 1;
+        }
+        wanted = *prefix;
+    }
+    auto at = netlink::namespace_handle::open("");
+    auto session = at ? netlink::session::open(*at) : result<netlink::session>(at.error());
+    auto done = session ? use_lease(*session, device, wanted) : result<void>(session.error());
+    if (done) return 0;
+    std::cerr << "weft-node " << word << ": " << done.error().message() << std::endl;
+    return 1;
+}
+
+}  // namespace weft::lab
