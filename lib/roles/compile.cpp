@@ -118,7 +118,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
         if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
 
     compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
-                  {}, {},       {},        {},    {}};
+                  {}, {},       {},        {},    {}, {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
         return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
     c.space("");
