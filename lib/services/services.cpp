@@ -226,8 +226,10 @@ result<void> remove(const std::string& fabric, const std::string& name) {
     for (const auto& path : {service_folder(fabric, name), service_state_folder(fabric, name), spec_path(fabric, name),
                              log_path(fabric, name)})
         fs::remove_all(path, ignored);
-    // The fabric's folders go with its last service; full ones stay, which is no fault.
+    // The fabric's folders go with its last service; full ones stay, which is no fault. The supervisor ends meanwhile; whoever
+    // of the two comes last removes the root.
     ::rmdir((root_folder + "/" + fabric).c_str());
+    ::rmdir(root_folder.c_str());
     ::rmdir(fs::path(service_state_folder(fabric, name)).parent_path().c_str());
     ::rmdir("/var/lib/weft/services");
     return {};

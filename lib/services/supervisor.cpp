@@ -334,6 +334,7 @@ int supervise() {
     s.end_all();
     // Before the listening socket closes: a client that finds it closed makes a new one under this name.
     ::unlink(control_socket.c_str());
+    ::rmdir(root_folder.c_str());  // one that holds files of a service that is being started stays
     return 0;
 }
 
