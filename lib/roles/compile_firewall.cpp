@@ -26,7 +26,6 @@ constexpr int listener_query = 130, router_solicitation = 133, router_advertisem
 std::string to(std::uint8_t table) { return fmt::format("resubmit(,{})", table); }
 std::string load5(std::uint32_t id) { return fmt::format("load:0x{:x}->NXM_NX_REG5[]", id); }
 std::string load6(std::uint16_t vlan) { return fmt::format("load:0x{:x}->NXM_NX_REG6[]", vlan); }
-std::string reg6(std::uint16_t vlan) { return fmt::format("reg6=0x{:x}", vlan); }
 std::string icmp6(int type) { return fmt::format("icmp6,icmp_type={},icmp_code=0", type); }
 
 class pipeline {
@@ -39,7 +38,7 @@ public:
         for (const auto& b : c_.bound) {
             const auto path = port_path(b.tenant, b.name);
             vms.insert(b.device);
-            protected_port p{c_.f.tenants.at(b.tenant), *b.port, path, b.device,
+            protected_port p{c_.f.tenants.at(b.tenant), *b.port, path, network_path(b.tenant, b.port->network), b.device,
                              static_cast<std::uint32_t>(std::stoul(object_uuid(c_.f.name, path).substr(0, 8), nullptr, 16)),
                              c_.vlans.at(b.tenant + "/" + b.port->network)};
             if (const auto [other, is_new] = holders.emplace(p.id, path); !is_new || p.id == 0)
@@ -60,10 +59,11 @@ public:
         for (const auto& p : guarded_) {
             add(begin, 100, "in_port=" + flow_port(p.device), load5(p.id) + "," + load6(p.vlan) + "," + to(egress));
             pin(p);
-            add_rules(c_, p, direction::egress);
+            rules_.add_rules(c_, p, direction::egress);
             reach(p);
-            add_rules(c_, p, direction::ingress);
+            rules_.add_rules(c_, p, direction::ingress);
         }
+        rules_.finish(c_);
         return {};
     }
 
@@ -220,6 +220,7 @@ private:
     }
 
     compilation& c_;
+    conjunctions rules_;
     std::vector<protected_port> guarded_;
     std::map<std::uint16_t, std::vector<open_port>> open_;  // by local VLAN
     std::set<std::pair<std::uint16_t, mac_address>> shared_macs_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A port's security rules as flows: one per rule and per power-of-two piece of its port range; rules with a remote group
-// as conjunctions, so that n members and m rules cost n + m flows instead of n · m. Pure.
+// as conjunctions, so that n members and m rules cost n + m flows instead of n · m, and the n once for all ports of a network. Pure.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -59,39 +59,52 @@ std::string remote_match(const ip_prefix& remote, direction d) {
 
 std::string reg5(std::uint32_t id) { return fmt::format("reg5=0x{:x}", id); }
 
-void add_rules(compilation& c, const protected_port& p, direction d) {
+std::string reg6(std::uint16_t vlan) { return fmt::format("reg6=0x{:x}", vlan); }
+
+// The number of the conjunction "from this group, by one of the rules", with its first part: the members.
+std::uint32_t conjunctions::of_group(compilation& c, const protected_port& p, direction d, const std::string& group, bool v6) {
+    const std::string ip = v6 ? "ipv6" : "ip";
+    const auto object = fmt::format("{}/{}/{}/{}", p.network, d == direction::ingress ? "ingress" : "egress", group, ip);
+    const auto [entry, is_new] = ids_.emplace(object, 0);
+    if (!is_new) return entry->second;
+    const auto members = members_of(p.t, group, p.port, v6);
+    if (members.empty()) return 0;
+    const auto id = static_cast<std::uint32_t>(std::stoul(object_uuid(c.f.name, object).substr(0, 8), nullptr, 16));
+    const auto table = d == direction::ingress ? ingress_rules : egress_rules;
+    for (const auto& member : members)
+        parts_[{table, fmt::format("{},{},{}", reg6(p.vlan), ip, remote_match(member, d))}].insert(fmt::format("conjunction({},1/2)", id));
+    c.add_flow("br-int", table, group_rule, fmt::format("conj_id={},{}", id, ip),
+               fmt::format("resubmit(,{})", d == direction::ingress ? ingress_accepted : egress_accepted));
+    return entry->second = id;
+}
+
+void conjunctions::add_rules(compilation& c, const protected_port& p, direction d) {
     const auto table = d == direction::ingress ? ingress_rules : egress_rules;
     const auto accept = fmt::format("resubmit(,{})", d == direction::ingress ? ingress_accepted : egress_accepted);
     const auto rules = rules_of(p.t, p.port, d);
     // Two groups may say the same, and two flows of one match are one flow.
     std::set<std::string> plain;
-    std::map<std::string, std::set<std::string>> conjunctions;  // match → its part of each
     if (!rules) plain = {"ip", "ipv6"};
     for (const auto& rule : rules.value_or(std::vector<security_rule>{}))
         for (const bool v6 : {false, true}) {
             if (!speaks(p.t, rule, v6)) continue;
-            const auto matches = matches_of(rule, v6);
-            if (!p.t.security_groups.count(rule.remote)) {
-                for (const auto& match : matches)
-                    plain.insert(rule.remote.empty() ? match
-                                                     : match + "," + remote_match(parse_prefix(rule.remote).value(), d));
-                continue;
+            const bool group = p.t.security_groups.count(rule.remote) != 0;
+            const auto id = group ? of_group(c, p, d, rule.remote, v6) : 0;
+            for (const auto& match : matches_of(rule, v6)) {
+                if (!group)
+                    plain.insert(rule.remote.empty() ? match : match + "," + remote_match(parse_prefix(rule.remote).value(), d));
+                else if (id != 0)
+                    parts_[{table, reg5(p.id) + "," + match}].insert(fmt::format("conjunction({},2/2)", id));
             }
-            const auto members = members_of(p.t, rule.remote, p.port, v6);
-            if (members.empty()) continue;
-            const std::string ip = v6 ? "ipv6" : "ip";
-            const auto object = fmt::format("{}/{}/{}/{}", p.path, d == direction::ingress ? "ingress" : "egress", rule.remote, ip);
-            const auto id = std::stoul(object_uuid(c.f.name, object).substr(0, 8), nullptr, 16);
-            for (const auto& member : members)
-                conjunctions[ip + "," + remote_match(member, d)].insert(fmt::format("conjunction({},1/2)", id));
-            for (const auto& match : matches) conjunctions[match].insert(fmt::format("conjunction({},2/2)", id));
-            c.add_flow("br-int", table, group_rule, fmt::format("{},conj_id={},{}", reg5(p.id), id, ip), accept);
         }
     for (const auto& match : plain) c.add_flow("br-int", table, plain_rule, reg5(p.id) + "," + match, accept);
-    for (const auto& [match, parts] : conjunctions) {
+}
+
+void conjunctions::finish(compilation& c) const {
+    for (const auto& [at, parts] : parts_) {
         std::string actions;
         for (const auto& part : parts) actions += (actions.empty() ? "" : ",") + part;
-        c.add_flow("br-int", table, group_rule, reg5(p.id) + "," + match, actions);
+        c.add_flow("br-int", at.first, group_rule, at.second, actions);
     }
 }
 

@@ -19,13 +19,27 @@ inline constexpr std::uint16_t plain_rule = 70, group_rule = 60;  // priorities
 struct protected_port {
     const tenant& t;
     const tenant_port& port;
-    std::string path;    // of the object
+    std::string path, network;  // of the objects
     std::string device;  // its name in br-int
     std::uint32_t id = 0;
     std::uint16_t vlan = 0;
 };
 
-std::string reg5(std::uint32_t id);  // as a match
-void add_rules(compilation&, const protected_port&, direction);
+std::string reg5(std::uint32_t id);  // as matches
+std::string reg6(std::uint16_t vlan);
+
+// Parts of conjunctions by table and match, as one match may be part of several. The members of a group are the same to all
+// ports of a network, so these ports share that part.
+class conjunctions {
+public:
+    void add_rules(compilation&, const protected_port&, direction);  // a port's plain rules, and its parts
+    void finish(compilation&) const;
+
+private:
+    std::uint32_t of_group(compilation&, const protected_port&, direction, const std::string& group, bool v6);
+
+    std::map<std::string, std::uint32_t> ids_;  // by object; 0 = the group has no members
+    std::map<std::pair<std::uint8_t, std::string>, std::set<std::string>> parts_;
+};
 
 }  // namespace weft::roles::firewall

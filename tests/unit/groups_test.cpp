@@ -111,21 +111,20 @@ TEST_CASE("a remote group is one conjunction of its members and its rules", "[ro
     const auto f = with_rules("[ { protocol: tcp, ports: 22, remote: default }, { protocol: tcp, ports: 80, remote: default }, { protocol: icmp } ]");
     const auto s = compute1(f);
     CHECK(matches(s, 82, 70) == names{"icmp"});
-    names addresses, rules;
+    CHECK(matches(s, 82, 60) == names{"tcp,tp_dst=22", "tcp,tp_dst=80", "tcp6,tp_dst=22", "tcp6,tp_dst=80"});
+    names addresses;
     std::string id;
-    for (const auto& match : matches(s, 82, 60)) {
-        const auto& actions = flow(s, 82, register_of("proj_one/ports/vm1") + "," + match).actions;
-        if (match.rfind("ip,nw_src=", 0) == 0) {
-            CHECK(actions.find(",1/2)") != std::string::npos);
-            addresses.insert(match.substr(10));
-        } else if (match.rfind("tcp,", 0) == 0) {
-            CHECK(actions.find(",2/2)") != std::string::npos);
-            rules.insert(match);
-        } else if (match.rfind("conj_id=", 0) == 0 && match.find(",ipv6") == std::string::npos) {
-            CHECK(actions == "resubmit(,83)");
+    for (const auto& each : s.flows.at("br-int")) {
+        if (each.table != 82 || each.priority != 60) continue;
+        if (each.match.rfind("reg6=0x1,ip,nw_src=", 0) == 0) {
+            addresses.insert(each.match.substr(19));
+            id = each.actions.substr(0, each.actions.find(','));
+            CHECK(each.actions == id + ",1/2)");
         }
     }
-    CHECK(rules == names{"tcp,tp_dst=22", "tcp,tp_dst=80"});
+    REQUIRE(id.rfind("conjunction(", 0) == 0);
+    CHECK(flow(s, 82, register_of("proj_one/ports/vm1") + ",tcp,tp_dst=22").actions == id + ",2/2)");
+    CHECK(flow(s, 82, "conj_id=" + id.substr(12) + ",ip").actions == "resubmit(,83)");
     // All members that reach it: of its own network and, by the router, of the other.
     names members;
     for (const auto& [name, p] : f.tenants.at("proj_one").ports) members.insert(p.address->to_string() + "/32");
@@ -137,7 +136,27 @@ TEST_CASE("a remote group is one conjunction of its members and its rules", "[ro
     only.tenants["proj_one"].routers.clear();
     only.expectations.clear();
     for (auto& [name, p] : only.tenants["proj_one"].ports) p.floating.reset(), p.floating_auto = false;
-    CHECK(matches(compute1(only), 82, 60).count("ip,nw_src=" + only.tenants["proj_one"].ports["vm3"].address->to_string() + "/32") == 0);
+    const auto alone = compute1(only);
+    const auto& flows = alone.flows.at("br-int");
+    const auto far = "ip,nw_src=" + only.tenants["proj_one"].ports["vm3"].address->to_string() + "/32";
+    CHECK(std::none_of(flows.begin(), flows.end(), [&](const auto& each) { return each.match.find(far) != std::string::npos; }));
+}
+
+TEST_CASE("the members of a remote group stand once for all ports of a network", "[roles][groups]") {
+    auto f = with_rules("[ { protocol: tcp, ports: 22, remote: default } ]");
+    auto facts = facts_of();
+    for (int i = 0; i < 50; ++i) {
+        const auto name = "many" + std::to_string(i);
+        auto& p = f.tenants["proj_one"].ports[name] = {.node = "compute1", .network = "net1"};
+        p.mac = object_mac("grizzly", "proj_one/ports/" + name);
+        p.address = advance(parse_ip("50.50.1.100").value(), i);
+        facts.present_ports[object_uuid("grizzly", "proj_one/ports/" + name)] = "tap" + std::to_string(i) + "x";
+    }
+    std::size_t flows = 0;
+    const auto s = roles::compile(f, "compute1", facts).value();
+    for (const auto& each : s.flows.at("br-int")) flows += each.table == 82 && each.priority == 60;
+    // 53 members by IPv4, 52 by IPv6 (one is of the other network), 2 conjunctions; of each of 50 ports one rule in two families.
+    CHECK(flows == 53 + 52 + 2 + 50 * 2);
 }
 
 TEST_CASE("the matrix follows the rules of both ends, and knows the translated source", "[roles][groups]") {
