@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // udhcpc goes to the background by itself once its lease is put to use, and ends with a failure when it gets none, so
 // that waiting for a client is waiting for a process. A client that stays is found by its namespace when the lab goes.
-// May include: core, model, netlink, probe.
+// May include: core, model, netlink.
 #include "lab/lease.hpp"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <future>
 #include <iostream>
-#include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
 #include "lab/process.hpp"
 #include "weft/netlink/session.hpp"
-#include "weft/probe/probe.hpp"
 
 namespace weft::lab {
 namespace {
@@ -86,19 +88,38 @@ result<void> wait_for(client& c, clock::time_point until, const std::string& log
     }
 }
 
+// One broadcast from a DHCP client's port to a server's, which is all that a port without an address may send; it asks
+// nothing, so that no server answers.
+result<void> send_empty_request() {
+    const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return errno_error(errno, "open socket", "eth0");
+    const int yes = 1;
+    const std::string device = "eth0";
+    sockaddr_in from{}, to{};
+    from.sin_family = to.sin_family = AF_INET;
+    from.sin_port = htons(68);
+    to.sin_port = htons(67);
+    to.sin_addr.s_addr = INADDR_BROADCAST;
+    const bool sent = ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), device.size()) == 0 &&
+                      ::setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes) == 0 &&
+                      ::bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0 &&
+                      ::sendto(fd, "", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 1;
+    const int problem = errno;
+    ::close(fd);
+    if (!sent) return errno_error(problem, "send", device);
+    return {};
+}
+
 // The userspace datapath drops what it would send to a tunnel peer whose MAC it does not know yet, and asks for it. A
-// client that lost its first packet would wait a second, so that one frame per node goes ahead: the question whether
-// somebody has the address already, which nobody need answer.
+// client that lost its first packet would wait a second, so that one frame per node goes ahead. It only saves time.
 void wake_tunnels(const topology& t) {
-    std::map<std::string, std::future<void>> by_node;
+    std::set<std::string> woken;
     for (const auto& p : t.plugs) {
         const auto vm = std::find_if(t.members.begin(), t.members.end(), [&](const auto& m) { return m.name == p.vm; });
-        if (vm == t.members.end() || !vm->lease || by_node.count(p.node)) continue;
-        by_node[p.node] = std::async(std::launch::async, [vm] {
-            if (const auto at = netlink::namespace_handle::open(vm->netns))
-                (void)probe::arp(*at, "eth0", *vm->lease, std::chrono::milliseconds(1));
-        });
+        if (vm == t.members.end() || !vm->lease || !woken.insert(p.node).second) continue;
+        if (const auto at = netlink::namespace_handle::open(vm->netns)) (void)netlink::run_in(*at, send_empty_request);
     }
+    if (!woken.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
 // A value of the lease, as udhcpc hands it to its script.
