@@ -4,6 +4,7 @@
 # happens. Usage: run_examples.sh DIRECTORY-OF-PROGRAMS. Status 77: cannot run here. The root namespace is never configured.
 set -u
 programs=$1
+export WEFT_LIBEXEC=${WEFT_LIBEXEC:-$programs/..}  # weft-node, which keeps the network node's dnsmasq running
 [ "$(id -u)" = 0 ] || { echo "SKIPPED: the examples need root"; exit 77; }
 for tool in ip ovsdb-tool ovsdb-server ovs-vswitchd ovs-appctl; do
     command -v $tool >/dev/null || { echo "SKIPPED: $tool is missing"; exit 77; }
