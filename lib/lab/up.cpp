@@ -149,6 +149,15 @@ struct bring_up {
         return {};
     }
 
+    // A node that went away without a word may have left its last ones in its log, which goes with the lab.
+    error with_last_words(error e, const std::string& node) const {
+        if (e.code != errc::unavailable) return e;
+        const auto log = read_file(node_folder(lab, node) + "/node.log").value_or("");
+        constexpr std::size_t most = 600;
+        if (!log.empty()) e.detail += "; the end of its log: " + log.substr(log.size() > most ? log.size() - most : 0);
+        return e;
+    }
+
     result<void> settle_all() {
         std::vector<std::pair<std::string, std::future<result<void>>>> running;
         for (const auto& m : plan.members)
@@ -157,7 +166,7 @@ struct bring_up {
         for (auto& [name, outcome] : running) {
             auto done = outcome.get();
             if (done || first) continue;
-            first = done.error();
+            first = with_last_words(done.error(), name);
             first->object += first->object.empty() ? "node " + name : " on node " + name;
         }
         if (first) return *first;
