@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must be remembered on the host beside the objects' own marks: which namespaces are ours (/run/weft/netns, gone with the
-// boot as they are) and which sysctl values were found (/var/lib/weft/sysctls). Files are written whole and renamed.
+// boot as they are) and which sysctls and settings of NICs were found (/var/lib/weft/FABRIC.NODE.sysctls). Files are written whole and
+// renamed.
 // May include: core. Private to apply.
 #pragma once
 
 #include "weft/core/error.hpp"
 
 #include <map>
-#include <string>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 

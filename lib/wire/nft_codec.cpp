@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batches and dumps of nftables over libnftnl. A table is replaced by [add, delete, add]: the first add makes the delete
 // succeed when there was none, and the whole batch is one transaction of the kernel. Encoding fails on names, rules and
-// data that a message cannot carry (their lengths are 16-bit); decoding fails on cut messages only.
+// data that a message cannot carry (their lengths are 16-bit); decoding fails on cut messages only. It is longer than the guide
+// because both directions of one message stand side by side.
 #include "wire/nft_codec.hpp"
 
 #include "wire/nft_expressions.hpp"

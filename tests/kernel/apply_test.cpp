@@ -30,6 +30,7 @@ struct host {
     ~host() {
         (void)apply::remove(place, "unit", "n");
         for (const auto& n : {name, wire, routed}) (void)netlink::delete_namespace(n);
+        ::unlink(("/run/weft/lock." + name).c_str());
     }
     netlink::namespace_handle handle() const { return netlink::namespace_handle::open(name).value(); }
     netlink::session session() const { return netlink::session::open(handle()).value(); }

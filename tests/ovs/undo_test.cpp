@@ -22,7 +22,10 @@ struct host {
     std::string name = "wu" + std::to_string(::getpid());
     apply::place place{name, sw.rundir()};
     host() { netlink::create_namespace(name).value(); }
-    ~host() { (void)netlink::delete_namespace(name); }
+    ~host() {
+        (void)netlink::delete_namespace(name);
+        ::unlink(("/run/weft/lock." + name).c_str());
+    }
 };
 
 // A state without bridges that cannot be reached: its last step is a route through a gateway that no network holds.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fabric: what a fabric file says, as values. After allocate() no optional that the file may leave open is empty.
-// Maps keep name order, which is also the order of allocation. May include: core.
+// Maps keep name order, which is also the order of allocation. Longer than the guide, because every key of the file is in this
+// one place. May include: core.
 #pragma once
 
 #include "weft/core/address.hpp"
