@@ -28,6 +28,18 @@ void tell_pending(const std::vector<std::string>& pending) {
     for (const std::string& name : pending) std::printf("pending: %s has no device yet\n", name.c_str());
 }
 
+void tell_quarantined(const std::vector<quarantined_port>& ports) {
+    const colours& c = colour();
+    for (const quarantined_port& p : ports)
+        std::printf("%squarantined:%s %s neither sends nor receives: %s\n", c.bad, c.off, p.port.c_str(), p.reason.c_str());
+}
+
+boost::json::array json_of(const std::vector<quarantined_port>& ports) {
+    boost::json::array list;
+    for (const quarantined_port& p : ports) list.push_back({{"port", p.port}, {"reason", p.reason}});
+    return list;
+}
+
 int print_report(const options& o, const apply::report& done, const char* nothing) {
     if (o.json) {
         print(boost::json::serialize(
@@ -35,10 +47,12 @@ int print_report(const options& o, const apply::report& done, const char* nothin
                                 {"netlink_writes", done.netlink_writes},
                                 {"ovsdb_writes", done.ovsdb_writes},
                                 {"flow_writes", done.flow_writes},
-                                {"pending", boost::json::array(done.pending.begin(), done.pending.end())}}));
+                                {"pending", boost::json::array(done.pending.begin(), done.pending.end())},
+                                {"quarantined", json_of(done.quarantined)}}));
         return 0;
     }
     tell_pending(done.pending);
+    tell_quarantined(done.quarantined);
     if (!done.steps)
         std::printf("%s\n", nothing);
     else
@@ -125,6 +139,7 @@ int plan(const options& o) {
         if (!s.bounces.empty()) std::printf("    bounces: %s\n", s.bounces.c_str());
     }
     tell_pending(steps.pending);
+    tell_quarantined(steps.quarantined);
     if (steps.empty())
         std::printf("%s: nothing to do\n", o.node.c_str());
     else

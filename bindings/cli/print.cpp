@@ -112,6 +112,7 @@ std::string describe(const host_state& state) {
     for (const service& s : state.services)
         out += fmt::format("service {} ({}) in {}\n", s.name, s.kind, s.space.empty() ? "host" : s.space);
     for (const std::string& name : state.pending) out += fmt::format("pending {}\n", name);
+    for (const quarantined_port& p : state.quarantined) out += fmt::format("quarantined {}: {}\n", p.port, p.reason);
     if (out.empty()) out = "nothing of weft's is here\n";
     return out;
 }

@@ -14,6 +14,14 @@ py::dict to_dict(const apply::report& done) {
     out["ovsdb_writes"] = done.ovsdb_writes;
     out["flow_writes"] = done.flow_writes;
     out["pending"] = done.pending;
+    py::list quarantined;
+    for (const auto& p : done.quarantined) {
+        py::dict entry;
+        entry["port"] = p.port;
+        entry["reason"] = p.reason;
+        quarantined.append(entry);
+    }
+    out["quarantined"] = quarantined;
     return out;
 }
 

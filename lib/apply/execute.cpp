@@ -4,6 +4,7 @@
 // May include: core, model, netlink, ovs, services.
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
+#include "apply/quarantine.hpp"
 #include "apply/records.hpp"
 #include "apply/switch_executor.hpp"
 #include "weft/netlink/nftables.hpp"
@@ -61,6 +62,8 @@ public:
         }
         return {};
     }
+
+    const std::vector<ovs::refused_flow>& refused_flows() const { return switch_.refused(); }
 
 private:
     template <class F>
@@ -290,15 +293,16 @@ struct counters {
 
 report report_since(const counters& start, const plan& p) {
     const counters now;
-    return {p.steps.size(), now.netlink - start.netlink, now.ovsdb - start.ovsdb, now.flows - start.flows, p.pending};
+    return {p.steps.size(), now.netlink - start.netlink, now.ovsdb - start.ovsdb, now.flows - start.flows, p.pending, p.quarantined};
 }
 
-result<report> execute_locked(const place& where, const plan& p) {
+result<report> execute_locked(const place& where, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr) {
     const counters start;
     executor exec(where, p);
     indexes done;
     if (auto ok = run_all(exec, p.steps, done); !ok) {
         auto failure = ok.error();
+        if (refused != nullptr) *refused = exec.refused_flows();
         const auto remains = undo(exec, p.steps, done);
         failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
         return failure;
@@ -309,22 +313,29 @@ result<report> execute_locked(const place& where, const plan& p) {
 }  // namespace
 
 result<report> execute(const place& where, const plan& p) {
-    if (p.empty()) return report{0, 0, 0, 0, p.pending};
+    if (p.empty()) return report{0, 0, 0, 0, p.pending, p.quarantined};
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
     const auto database = held_database(where);
     return execute_locked(where, p);
 }
 
-result<report> apply(const place& where, const host_state& wanted) {
+result<report> apply(const place& where, const host_state& given) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
     const auto database = held_database(where);
-    auto p = make_plan(where, wanted);
-    if (!p) return p.error();
-    if (p->empty()) return report{0, 0, 0, 0, p->pending};
-    auto done = execute_locked(where, *p);
-    if (!done) return done;
+    host_state wanted = given;
+    result<report> done;
+    // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
+    for (;;) {
+        auto p = make_plan(where, wanted);
+        if (!p) return p.error();
+        if (p->empty()) return report{0, 0, 0, 0, p->pending, p->quarantined};
+        std::vector<ovs::refused_flow> refused;
+        done = execute_locked(where, *p, &refused);
+        if (done) break;
+        if (!quarantine(wanted, refused)) return done;
+    }
     auto left = make_plan(where, wanted);
     if (!left) return left.error();
     if (!left->empty()) {

@@ -11,6 +11,7 @@
 #include "weft/services/services.hpp"
 
 #include "apply/internal.hpp"
+#include "apply/quarantine.hpp"
 #include "model/index.hpp"
 
 #include <unistd.h>
@@ -212,14 +213,16 @@ result<plan> make_plan(const place& where, const host_state& given) {
     auto seen = observe(where, wanted);
     if (!seen) return seen.error();
     want_links_as_found(wanted, *seen, *memory);
+    std::vector<ovs::refused_flow> refused;
     for (auto& [bridge, flows] : wanted.flows) {
         auto spelled = ovs::canonical(flows, numbers_of(seen->bridges, bridge));
         for (std::size_t i = 0; i < flows.size(); ++i) {
             if (spelled[i]) flows[i] = std::move(*spelled[i]);
-            else if (spelled[i].error().code != errc::not_found) return spelled[i].error();
+            else if (spelled[i].error().code != errc::not_found) refused.push_back({flows[i], spelled[i].error()});
             // A port without a number yet: the flow cannot be in place, and keeps its own words in the plan.
         }
     }
+    if (!refused.empty() && !quarantine(wanted, refused)) return refused.front().why;
     // Keys whose module is not loaded (bridge netfilter, conntrack), and remembered keys whose device is gone, cannot be compared.
     const index seen_namespaces(seen->namespaces);
     for (auto& n : wanted.namespaces) {

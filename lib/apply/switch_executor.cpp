@@ -91,7 +91,7 @@ result<void> switch_executor::put_flows(const std::string& bridge, ovs::flow_cha
         if (!old) return old.error();
         change.remove = std::move(*old);
     }
-    return ovs::apply_flows(rundir_, bridge, change, numbers);
+    return ovs::apply_flows(rundir_, bridge, change, numbers, std::chrono::seconds(10), &refused_);
 }
 
 result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last) {

@@ -24,6 +24,8 @@ public:
     result<void> rows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
     // Steps [first, last), all flows of one bridge: all or none.
     result<void> flows(const std::vector<step>& steps, std::size_t first, std::size_t last);
+    // The flows that were refused, of all that failed so far.
+    const std::vector<ovs::refused_flow>& refused() const { return refused_; }
 
 private:
     result<void> keep_flows(ovs::database&, const std::string& bridge);
@@ -31,6 +33,7 @@ private:
     result<void> put_flows(const std::string& bridge, ovs::flow_change, const std::vector<ovs::bridge_row>&);
 
     std::string rundir_;
+    std::vector<ovs::refused_flow> refused_;
     std::set<std::string> made_;  // bridges of this run that have had no flows from it yet
     std::map<std::string, std::vector<ovs::flow>> kept_flows_;  // of bridges that this run removed
     std::optional<std::vector<ovs::bridge_row>> seen_;          // as read after the last transaction

@@ -36,7 +36,8 @@ BOOST_DESCRIBE_STRUCT(neighbour, (), (device, address, mac, state, flags, fdb, p
 BOOST_DESCRIBE_STRUCT(namespace_state, (), (name, links, addresses, nexthops, routes, rules, neighbours, sysctls, tables))
 BOOST_DESCRIBE_STRUCT(service_file, (), (text, reloadable))
 BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files))
-BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending))
+BOOST_DESCRIBE_STRUCT(quarantined_port, (), (port, reason))
+BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined))
 BOOST_DESCRIBE_STRUCT(namespace_object, (), (name))
 BOOST_DESCRIBE_STRUCT(sysctl_object, (), (key, value))
 

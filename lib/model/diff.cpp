@@ -24,6 +24,7 @@ public:
         plan_.fabric = wanted_.fabric;
         plan_.node = wanted_.node;
         plan_.pending = wanted_.pending;
+        plan_.quarantined = wanted_.quarantined;
         if (auto ok = no_address_dies(seen_, wanted_); !ok) return ok.error();
         static const namespace_state nothing;
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);

@@ -27,6 +27,11 @@ std::string device_name(const std::string& prefix, const std::string& uuid) {
     return prefix + uuid.substr(0, 14 - prefix.size());
 }
 
+std::uint32_t port_register(const std::string& fabric, const std::string& path) {
+    const auto id = named(fabric, path);
+    return std::uint32_t{id.data[0]} << 24 | std::uint32_t{id.data[1]} << 16 | std::uint32_t{id.data[2]} << 8 | id.data[3];
+}
+
 mac_address object_mac(const std::string& fabric, const std::string& path) {
     const auto id = named(fabric, path);
     return {{0x02, id.data[1], id.data[2], id.data[3], id.data[4], id.data[5]}};

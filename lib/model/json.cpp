@@ -178,7 +178,7 @@ std::string to_json(const plan& p) {
         o["text"] = s.to_string();
         steps.push_back(std::move(o));
     }
-    return json::serialize(json::object{{"fabric", p.fabric}, {"node", p.node}, {"steps", std::move(steps)}, {"pending", write(p.pending)}});
+    return json::serialize(json::object{{"fabric", p.fabric}, {"node", p.node}, {"steps", std::move(steps)}, {"pending", write(p.pending)}, {"quarantined", write(p.quarantined)}});
 }
 
 }  // namespace weft

@@ -166,17 +166,29 @@ result<std::vector<flow>> dump_flows(const std::string& rundir, const std::strin
 }
 
 result<void> apply_flows(const std::string& rundir, const std::string& bridge, const flow_change& change, const port_numbers& ports,
-                         std::chrono::milliseconds deadline) {
+                         std::chrono::milliseconds deadline, std::vector<refused_flow>* refused) {
     static constexpr const char* operation = "apply flows";
     if (change.empty()) {
         return {};
     }
+    result<void> sound;  // the first fault of a flow
+    const auto refuse = [&](const flow& f, const error& why) {
+        if (sound) {
+            sound = why;
+        }
+        if (refused != nullptr) {
+            refused->push_back({f, why});
+        }
+    };
     for (const auto* list : {&change.remove, &change.add}) {
         for (const auto& f : *list) {
             if (auto ok = check(f, operation); !ok) {
-                return ok.error();
+                refuse(f, ok.error());
             }
         }
+    }
+    if (!sound) {
+        return sound;
     }
     auto opened = openflow_connection::open(rundir, bridge, operation, openflow_connection::clock::now() + deadline);
     if (!opened) {
@@ -190,28 +202,24 @@ result<void> apply_flows(const std::string& rundir, const std::string& bridge, c
     weft_message m{};
     weft_encode_bundle(WEFT_BUNDLE_OPEN, version, bundle, &m);
     connection.send(m);
-    const auto append = [&](const flow& f, bool remove) -> result<void> {
+    const auto append = [&](const flow& f, bool remove) {
         const auto text = remove ? remove_text(f) : add_text(f);
         if (char* words = weft_flow_encode_bundled(text.c_str(), remove, version, bundle, map.get(), &m)) {
-            return parser_error(take(words), operation, f);
+            return refuse(f, parser_error(take(words), operation, f));
         }
         by_xid.emplace(m.xid, &f);
         connection.send(m);
-        return {};
     };
     // All is encoded before the first byte leaves: a flow that does not parse costs the switch nothing.
     for (const auto& f : change.remove) {
-        if (auto ok = append(f, true); !ok) {
-            return ok.error();
-        }
+        append(f, true);
     }
     for (const auto& f : change.add) {
-        if (auto ok = append(f, false); !ok) {
-            return ok.error();
-        }
+        append(f, false);
     }
-    std::string refused;
-    error refusal;
+    if (!sound) {
+        return sound;
+    }
     const auto until = [&](std::uint32_t wanted) -> result<void> {
         for (;;) {
             auto message = connection.receive();
@@ -222,13 +230,15 @@ result<void> apply_flows(const std::string& rundir, const std::string& bridge, c
             if (kind == WEFT_ERROR) {
                 const auto e = read_error(*message);
                 const auto found = by_xid.find(e.xid);
-                // The first error is the cause; "message in bundle failed" only follows from it.
-                if (refused.empty() || (refusal.object == bridge && found != by_xid.end())) {
-                    refused = e.words;
-                    refusal = connection.fail(errc::protocol_error, e.words);
-                    if (found != by_xid.end()) {
-                        refusal.object = fmt::format("{} in {}", short_text(*found->second), bridge);
+                auto refusal = connection.fail(errc::protocol_error, e.words);
+                if (found != by_xid.end()) {
+                    refusal.object = fmt::format("{} in {}", short_text(*found->second), bridge);
+                    if (!sound && sound.error().object == bridge) {
+                        sound = refusal;  // "message in bundle failed" only follows from this one
                     }
+                    refuse(*found->second, refusal);
+                } else if (sound) {
+                    sound = refusal;
                 }
             }
             if (weft_message_xid(message->data()) == wanted && (kind == WEFT_BARRIER || kind == WEFT_BUNDLE || kind == WEFT_ERROR)) {
@@ -241,10 +251,10 @@ result<void> apply_flows(const std::string& rundir, const std::string& bridge, c
     if (auto ok = until(connection.send(m)); !ok) {
         return ok.error();
     }
-    if (!refused.empty()) {
+    if (!sound) {
         weft_encode_bundle(WEFT_BUNDLE_DISCARD, version, bundle, &m);
         (void)until(connection.send(m));
-        return refusal;
+        return sound;
     }
     connection.set_broken(errc::outcome_unknown);
     weft_encode_bundle(WEFT_BUNDLE_COMMIT, version, bundle, &m);
@@ -253,8 +263,8 @@ result<void> apply_flows(const std::string& rundir, const std::string& bridge, c
     if (auto ok = until(connection.send(m)); !ok) {
         return ok.error();
     }
-    if (!refused.empty()) {
-        return refusal;
+    if (!sound) {
+        return sound;
     }
     writes_done += by_xid.size();
     return {};

@@ -17,9 +17,9 @@ const placed_nic* compilation::nic_on(const std::string& network) const {
 }
 
 void compilation::add_flow(const std::string& bridge, std::uint8_t table, std::uint16_t priority, std::string match,
-                           std::string actions) {
+                           std::string actions, std::uint64_t cookie) {
     ovs::flow flow;
-    flow.cookie = ovs::flow_cookie;
+    flow.cookie = cookie;
     flow.table = table;
     flow.priority = priority;
     flow.match = std::move(match);
@@ -80,6 +80,7 @@ host_state finish(compilation& c) {
     state.flows = std::move(c.flows);
     std::sort(c.pending.begin(), c.pending.end());
     state.pending = std::move(c.pending);
+    state.quarantined = std::move(c.quarantined);
     std::sort(c.services.begin(), c.services.end(),
               [](const service& a, const service& b) { return a.name < b.name; });
     state.services = std::move(c.services);
@@ -118,7 +119,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
         if (d.severity == severity::error) return fail(errc::invalid_input, d.to_string());
 
     compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
-                  {}, {},       {},        {},    {}, {}};
+                  {}, {},       {},        {},    {}, {}, {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
         return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
     c.space("");
@@ -126,7 +127,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     compile_switch(c);
     compile_routers(c);
     compile_dhcp(c);
-    if (auto done = compile_firewall(c); !done) return done.error();
+    compile_firewall(c);
     compile_defence(c);
     return finish(c);
 }

@@ -36,6 +36,7 @@ struct compilation {
     std::map<std::string, ovs::bridge_row> bridges;
     std::map<std::string, std::vector<ovs::flow>> flows;
     std::vector<std::string> pending;
+    std::vector<quarantined_port> quarantined;
     std::vector<bound_port> bound;
     std::vector<service> services;
     std::set<std::string> guarded;  // system devices that are OVS ports: the host's stack must not see their frames
@@ -52,7 +53,7 @@ struct compilation {
     }
     const placed_nic* nic_on(const std::string& network) const;
     void add_flow(const std::string& bridge, std::uint8_t table, std::uint16_t priority, std::string match,
-                  std::string actions);
+                  std::string actions, std::uint64_t cookie = ovs::flow_cookie);
     // A system device becomes an OVS port: with the netdev datapath the host's own stack would see its frames too.
     void guard(const std::string& device);
     void disable_ipv6(const std::string& device) {
@@ -77,7 +78,7 @@ void compile_nics(compilation&);     // links, addresses, routes of the NICs and
 void compile_defence(compilation&);  // sysctls and nft of the host's own namespace
 void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
 void compile_routers(compilation&);  // qrouter namespaces
-result<void> compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
+void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
 }  // namespace weft::roles

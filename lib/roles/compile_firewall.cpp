@@ -2,7 +2,8 @@
 // The firewall of br-int (DATAPLANE sections 6.2 and 7.1): a gate per port, anti-spoofing of what a VM sends, its egress
 // rules, then the ingress rules of whoever receives. Ports and MACs are known, so every output is named and NORMAL is
 // not used: no frame comes to a port that weft has not bound, and none to a VM that is another's. reg5 = the port, reg6 =
-// local VLAN = conntrack zone. Pure; fails when two ports of a node have the same register value.
+// local VLAN = conntrack zone. What serves one port alone bears the port in its cookie, and every way to the port leads through
+// such a flow: without them it is mute and deaf, and nobody else notices. Pure.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,42 +30,55 @@ std::string load6(std::uint16_t vlan) { return fmt::format("load:0x{:x}->NXM_NX_
 std::string icmp6(int type) { return fmt::format("icmp6,icmp_type={},icmp_code=0", type); }
 
 class pipeline {
+    // Adds flows that bear this cookie: those that serve one port alone.
+    auto adder(std::uint64_t cookie) {
+        return [this, cookie](std::uint8_t table, std::uint16_t priority, std::string match, std::string actions) {
+            c_.add_flow("br-int", table, priority, std::move(match), std::move(actions), cookie);
+        };
+    }
+
 public:
     explicit pipeline(compilation& c) : c_(c) {}
 
-    result<void> run() {
+    void run() {
         std::map<std::uint32_t, std::string> holders;
-        std::set<std::string> vms;
+        std::map<std::string, std::uint64_t> vms;
         for (const auto& b : c_.bound) {
             const auto path = port_path(b.tenant, b.name);
-            vms.insert(b.device);
             protected_port p{c_.f.tenants.at(b.tenant), *b.port, path, network_path(b.tenant, b.port->network), b.device,
-                             static_cast<std::uint32_t>(std::stoul(object_uuid(c_.f.name, path).substr(0, 8), nullptr, 16)),
-                             c_.vlans.at(b.tenant + "/" + b.port->network)};
-            if (const auto [other, is_new] = holders.emplace(p.id, path); !is_new || p.id == 0)
-                return error{errc::invalid_input, "compile", path, "the start of its UUID is also that of " + other->second + ": rename one", 0};
-            if (b.port->port_security)
-                guarded_.push_back(std::move(p));
-            else
+                             port_register(c_.f.name, path), c_.vlans.at(b.tenant + "/" + b.port->network)};
+            if (!b.port->port_security) {
+                vms.emplace(b.device, ovs::flow_cookie);
                 open_[p.vlan].push_back({b.device, *b.port->mac, true});
+                continue;
+            }
+            vms.emplace(b.device, ovs::port_cookie(p.id));
+            const auto [holder, is_new] = holders.emplace(p.id, b.tenant + "/" + b.name);
+            if (is_new && ovs::is_port_cookie(ovs::port_cookie(p.id))) {
+                guarded_.push_back(std::move(p));
+                continue;
+            }
+            silent_.insert(b.device);
+            c_.quarantined.push_back({b.tenant + "/" + b.name, is_new ? "the start of its UUID is reserved: rename it"
+                                                                      : "the start of its UUID is also that of " + holder->second + ": rename one"});
         }
         for (const auto& row : c_.bridges.at("br-int").ports) {
-            gate(row);
-            if (!row.tag || vms.count(row.name)) continue;
+            const auto vm = vms.find(row.name);
+            if (!silent_.count(row.name)) gate(row, vm == vms.end() ? ovs::flow_cookie : vm->second);
+            if (!row.tag || vm != vms.end()) continue;
             const auto mac = parse_mac(row.interfaces.at(0).external_ids.at("attached-mac"));
             open_[*row.tag].push_back({row.name, mac.value(), false});
         }
         shared();
         for (const auto& [network, vlan] : c_.vlans) network_flows(network, vlan);
         for (const auto& p : guarded_) {
-            add(begin, 100, "in_port=" + flow_port(p.device), load5(p.id) + "," + load6(p.vlan) + "," + to(egress));
+            adder(ovs::port_cookie(p.id))(begin, 100, "in_port=" + flow_port(p.device), load5(p.id) + "," + load6(p.vlan) + "," + to(egress));
             pin(p);
             rules_.add_rules(c_, p, direction::egress);
             reach(p);
             rules_.add_rules(c_, p, direction::ingress);
         }
         rules_.finish(c_);
-        return {};
     }
 
 private:
@@ -82,7 +96,8 @@ private:
 
     // A gate per bound port instead of a default to NORMAL: a port that nobody bound yet must not speak. Of the bridge's
     // ports only the patch bears tags; a tag that a VM makes itself would name another tenant's network.
-    void gate(const ovs::port_row& row) {
+    void gate(const ovs::port_row& row, std::uint64_t cookie) {
+        const auto add = adder(cookie);
         const auto port = "in_port=" + flow_port(row.name);
         add(0, 10, port, "goto_table:58");
         if (row.tag) add(0, 20, port + ",vlan_tci=0x1000/0x1000", "drop");
@@ -129,7 +144,7 @@ private:
         std::vector<std::string> everybody, filtered, unpinned;
         for (const auto& p : guarded_) {
             if (p.vlan != vlan) continue;
-            everybody.push_back("output:" + flow_port(p.device));
+            everybody.push_back(fmt::format("clone({},{})", load5(p.id), to(deliver)));
             filtered.push_back(fmt::format("clone({},{})", load5(p.id), to(ingress)));
         }
         for (const auto& port : open_[vlan]) {
@@ -168,6 +183,7 @@ private:
     // What a VM may send: only from its own MAC and addresses, in ARP and neighbour discovery too; never as a DHCP server
     // or a router; nothing that is neither ARP, IPv4 nor IPv6.
     void pin(const protected_port& p) {
+        const auto add = adder(ovs::port_cookie(p.id));
         const auto own = reg5(p.id) + ",";
         std::set<mac_address> macs;
         for (const auto& [mac, address] : identities_of(p.port)) {
@@ -212,14 +228,16 @@ private:
     // How a VM is reached: by its own MAC alone. A MAC of its allowed addresses may be at another port at any time (VRRP), so
     // what is sent there goes to all ports of the network, each behind its own filter.
     void reach(const protected_port& p) {
-        add(egress_accepted, 100, fmt::format("{},dl_dst={}", reg6(p.vlan), p.port.mac->to_string()), load5(p.id) + "," + to(ingress));
+        const auto own = adder(ovs::port_cookie(p.id));
+        own(egress_accepted, 100, fmt::format("{},dl_dst={}", reg6(p.vlan), p.port.mac->to_string()), load5(p.id) + "," + to(ingress));
+        own(deliver, 1, reg5(p.id), "output:" + flow_port(p.device));
         for (const auto& pair : p.port.allowed_addresses)
             if (pair.mac && shared_macs_.emplace(p.vlan, *pair.mac).second)
                 add(egress_accepted, 98, fmt::format("{},dl_dst={}", reg6(p.vlan), pair.mac->to_string()), to(flood));
-        add(deliver, 1, reg5(p.id), "output:" + flow_port(p.device));
     }
 
     compilation& c_;
+    std::set<std::string> silent_;  // devices of quarantined ports
     conjunctions rules_;
     std::vector<protected_port> guarded_;
     std::map<std::uint16_t, std::vector<open_port>> open_;  // by local VLAN
@@ -228,9 +246,8 @@ private:
 
 }  // namespace
 
-result<void> compile_firewall(compilation& c) {
-    if (!c.bridges.count("br-int")) return {};
-    return pipeline(c).run();
+void compile_firewall(compilation& c) {
+    if (c.bridges.count("br-int")) pipeline(c).run();
 }
 
 }  // namespace weft::roles

@@ -69,10 +69,12 @@ std::uint32_t conjunctions::of_group(compilation& c, const protected_port& p, di
     if (!is_new) return entry->second;
     const auto members = members_of(p.t, group, p.port, v6);
     if (members.empty()) return 0;
-    const auto id = static_cast<std::uint32_t>(std::stoul(object_uuid(c.f.name, object).substr(0, 8), nullptr, 16));
+    // Two groups of one number would let in each other's members.
+    auto id = port_register(c.f.name, object);
+    while (id == 0 || !used_.insert(id).second) ++id;
     const auto table = d == direction::ingress ? ingress_rules : egress_rules;
     for (const auto& member : members)
-        parts_[{table, fmt::format("{},{},{}", reg6(p.vlan), ip, remote_match(member, d))}].insert(fmt::format("conjunction({},1/2)", id));
+        parts_[{ovs::flow_cookie, table, fmt::format("{},{},{}", reg6(p.vlan), ip, remote_match(member, d))}].insert(fmt::format("conjunction({},1/2)", id));
     c.add_flow("br-int", table, group_rule, fmt::format("conj_id={},{}", id, ip),
                fmt::format("resubmit(,{})", d == direction::ingress ? ingress_accepted : egress_accepted));
     return entry->second = id;
@@ -94,17 +96,17 @@ void conjunctions::add_rules(compilation& c, const protected_port& p, direction 
                 if (!group)
                     plain.insert(rule.remote.empty() ? match : match + "," + remote_match(parse_prefix(rule.remote).value(), d));
                 else if (id != 0)
-                    parts_[{table, reg5(p.id) + "," + match}].insert(fmt::format("conjunction({},2/2)", id));
+                    parts_[{ovs::port_cookie(p.id), table, reg5(p.id) + "," + match}].insert(fmt::format("conjunction({},2/2)", id));
             }
         }
-    for (const auto& match : plain) c.add_flow("br-int", table, plain_rule, reg5(p.id) + "," + match, accept);
+    for (const auto& match : plain) c.add_flow("br-int", table, plain_rule, reg5(p.id) + "," + match, accept, ovs::port_cookie(p.id));
 }
 
 void conjunctions::finish(compilation& c) const {
     for (const auto& [at, parts] : parts_) {
         std::string actions;
         for (const auto& part : parts) actions += (actions.empty() ? "" : ",") + part;
-        c.add_flow("br-int", at.first, group_rule, at.second, actions);
+        c.add_flow("br-int", std::get<1>(at), group_rule, std::get<2>(at), actions, std::get<0>(at));
     }
 }
 

@@ -28,7 +28,7 @@ struct protected_port {
 std::string reg5(std::uint32_t id);  // as matches
 std::string reg6(std::uint16_t vlan);
 
-// Parts of conjunctions by table and match, as one match may be part of several. The members of a group are the same to all
+// Parts of conjunctions by cookie, table and match, as one match may be part of several. The members of a group are the same to all
 // ports of a network, so these ports share that part.
 class conjunctions {
 public:
@@ -39,7 +39,8 @@ private:
     std::uint32_t of_group(compilation&, const protected_port&, direction, const std::string& group, bool v6);
 
     std::map<std::string, std::uint32_t> ids_;  // by object; 0 = the group has no members
-    std::map<std::pair<std::uint8_t, std::string>, std::set<std::string>> parts_;
+    std::set<std::uint32_t> used_;
+    std::map<std::tuple<std::uint64_t, std::uint8_t, std::string>, std::set<std::string>> parts_;
 };
 
 }  // namespace weft::roles::firewall

@@ -20,10 +20,16 @@ result<host_state> observe(const place&, const host_state& wanted);
 // facts are in `wanted`; observe + diff.
 result<plan> make_plan(const place&, const host_state& wanted);
 
-struct report { std::size_t steps = 0; std::uint64_t netlink_writes = 0, ovsdb_writes = 0, flow_writes = 0; std::vector<std::string> pending; };
+struct report {
+    std::size_t steps = 0;
+    std::uint64_t netlink_writes = 0, ovsdb_writes = 0, flow_writes = 0;
+    std::vector<std::string> pending;
+    std::vector<quarantined_port> quarantined;
+};
 // Executes in order; on a failure undoes what was done, in reverse, and reports the first error. Reads back at the end.
 result<report> execute(const place&, const plan&);
-// make_plan + execute.
+// make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
+// get theirs; make_plan does the same with flows that do not parse.
 result<report> apply(const place&, const host_state& wanted);
 // All that bears our mark goes; sysctls and addresses that were found come back.
 result<report> remove(const place&, const std::string& fabric, const std::string& node);

@@ -223,5 +223,7 @@ std::string object_uuid(const std::string& fabric, const std::string& path);
 std::string device_name(const std::string& prefix, const std::string& uuid);
 // Locally administered unicast MAC from the SHA-1 of the path: 02:…
 mac_address object_mac(const std::string& fabric, const std::string& path);
+// A port in the registers and cookies of br-int's flows: the first 32 bits of its UUID.
+std::uint32_t port_register(const std::string& fabric, const std::string& path);
 
 }  // namespace weft

@@ -27,6 +27,14 @@ struct namespace_state {
     friend bool operator==(const namespace_state&, const namespace_state&) = default;
 };
 
+// A tenant port that got none of its flows, because one of them cannot be had: it neither sends nor receives. Others do not
+// suffer for it.
+struct quarantined_port {
+    std::string port;    // "proj_one/vm1"
+    std::string reason;  // with the words of whoever refused the flow
+    friend bool operator==(const quarantined_port&, const quarantined_port&) = default;
+};
+
 struct host_state {
     std::string fabric;  // the mark's first part; empty in a seen state
     std::string node;
@@ -36,6 +44,7 @@ struct host_state {
     std::vector<service> services;  // by name; in a seen state only those that live, as they were started
     // Objects that are declared but whose device or row does not exist yet, e.g. "proj_one/vm1"; told, not an error.
     std::vector<std::string> pending;
+    std::vector<quarantined_port> quarantined;  // told, and no error of the node
     friend bool operator==(const host_state&, const host_state&) = default;
 };
 

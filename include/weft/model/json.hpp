@@ -10,7 +10,7 @@ namespace weft {
 
 std::string to_json(const host_state&);
 std::string to_json(const fabric&);
-std::string to_json(const plan&);  // {"fabric","node","steps":[{"scope","kind","object","name","before","after","text"}],"pending"}
+std::string to_json(const plan&);  // {"fabric","node","steps":[{"scope","kind","object","name","before","after","text"}],"pending","quarantined":[{"port","reason"}]}
 result<host_state> host_state_from_json(std::string_view);
 result<fabric> fabric_from_json(std::string_view);
 

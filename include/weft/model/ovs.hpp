@@ -63,11 +63,18 @@ struct flow {
     friend auto operator<=>(const flow&, const flow&) = default;
 };
 
-// Upper 32 bits of every cookie of ours: "weft". The switch's learned flows carry learned_cookie.
+// Upper 32 bits of every cookie of ours: "weft". The switch's learned flows carry learned_cookie. A flow that serves one tenant
+// port alone carries the port's register value (port_register), so that one port's flows can be told from all others:
+//   ovs-ofctl dump-flows br-int cookie=0x77656674XXXXXXXX/-1
 inline constexpr std::uint64_t cookie_prefix = 0x7765667400000000;
 inline constexpr std::uint64_t cookie_mask = 0xffffffff00000000;
 inline constexpr std::uint64_t flow_cookie = cookie_prefix | 1;
 inline constexpr std::uint64_t learned_cookie = cookie_prefix | 0x6c6e;  // "ln"
+constexpr std::uint64_t port_cookie(std::uint32_t port_register) { return cookie_prefix | port_register; }
+// Whether the flow serves one port alone.
+constexpr bool is_port_cookie(std::uint64_t cookie) {
+    return (cookie & cookie_mask) == cookie_prefix && cookie != flow_cookie && cookie != learned_cookie && cookie != cookie_prefix;
+}
 
 // The external_ids that mark a row as ours.
 inline constexpr const char* mark_fabric = "weft-fabric";

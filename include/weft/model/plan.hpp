@@ -34,6 +34,7 @@ struct plan {
     std::string fabric, node;
     std::vector<step> steps;              // in the order of execution
     std::vector<std::string> pending;
+    std::vector<quarantined_port> quarantined;
     bool empty() const { return steps.empty(); }
 };
 

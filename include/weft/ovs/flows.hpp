@@ -28,10 +28,15 @@ struct flow_change {
     std::vector<flow> add;     // replaces one with the same table, priority and match
     bool empty() const { return remove.empty() && add.empty(); }
 };
-// One ordered, atomic bundle (OpenFlow 1.4) and a barrier: all or none. Error texts name the flow that the switch refused.
+struct refused_flow {
+    ovs::flow flow;
+    error why;
+};
+// One ordered, atomic bundle (OpenFlow 1.4) and a barrier: all or none. Error texts name the flow that the switch refused; `refused`, where given, gets
+// every flow that the parser or the switch refuses, if that was the cause.
 // Equivalent to: ovs-ofctl --bundle add-flows BRIDGE FILE.
 result<void> apply_flows(const std::string& rundir, const std::string& bridge, const flow_change&, const port_numbers& ports,
-                         std::chrono::milliseconds deadline = std::chrono::seconds(10));
+                         std::chrono::milliseconds deadline = std::chrono::seconds(10), std::vector<refused_flow>* refused = nullptr);
 std::uint64_t flow_writes() noexcept;  // flow-mods sent by this process
 
 }  // namespace weft::ovs
