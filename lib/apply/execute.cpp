@@ -345,6 +345,20 @@ result<report> apply(const place& where, const host_state& given) {
     return done;
 }
 
+result<report> change(const place& where, const host_state& from, const host_state& to) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    const auto database = held_database(where);
+    host_state wanted = to;
+    for (;;) {
+        auto p = diff(from, wanted);
+        if (!p) return p.error();
+        std::vector<ovs::refused_flow> refused;
+        auto done = execute_locked(where, *p, &refused);
+        if (done || !quarantine(wanted, refused)) return done;
+    }
+}
+
 result<report> remove(const place& where, const std::string& fabric, const std::string& node) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();

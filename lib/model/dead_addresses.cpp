@@ -23,9 +23,11 @@ std::map<std::string, std::string> joining_ports(const host_state& seen, const h
     }
     const index bridges(seen.bridges);
     for (const auto& b : wanted.bridges) {
+        static const std::vector<ovs::port_row> none;
         const auto* have = bridges.like(b);
+        const index ports(have ? have->ports : none);
         for (const auto& p : b.ports)
-            if (!have || !index(have->ports).like(p)) joining[p.name] = b.name;
+            if (!ports.like(p)) joining[p.name] = b.name;
     }
     return joining;
 }

@@ -131,3 +131,34 @@ TEST_CASE("a refused flow that serves all ports fails the run, and nothing of it
     CHECK(failed.error().detail.find("GROUP") != std::string::npos);
     CHECK(ovs::database::connect(h.place.ovs_rundir).value().snapshot().value().empty());
 }
+
+TEST_CASE("from one state to the next only the difference is written, and a poisoned port costs itself there too", "[ovs]") {
+    if (const auto reason = no_switch_because(); !reason.empty()) return skip(reason);
+    host h;
+    auto two = three_ports();
+    two.bridges[0].ports.pop_back();
+    std::erase_if(two.flows["br-int"], [](const auto& f) { return f.cookie == cookie_of("c"); });
+    REQUIRE(why(apply::apply(h.place, two)) == "");
+    h.sw.ofctl({"add-flow", "unix:" + h.sw.rundir() + "/br-int.mgmt", "cookie=0x12,priority=8,tcp,actions=drop"});
+
+    const auto done = apply::change(h.place, two, three_ports());
+    REQUIRE(why(done) == "");
+    CHECK(done->steps == 3);
+    CHECK(done->ovsdb_writes == 1);
+    CHECK(done->flow_writes == 2);
+    CHECK(flows_with(h, cookie_of("c")) == 2);
+    CHECK(flows_with(h, 0x12) == 1);
+    CHECK(apply::make_plan(h.place, three_ports()).value().empty());
+    const auto nothing = apply::change(h.place, three_ports(), three_ports());
+    REQUIRE(why(nothing) == "");
+    CHECK(nothing->steps == 0);
+
+    auto poisoned = three_ports();
+    poison(poisoned, "c", "group:77");
+    const auto cut = apply::change(h.place, three_ports(), poisoned);
+    REQUIRE(why(cut) == "");
+    REQUIRE(cut->quarantined.size() == 1);
+    CHECK(cut->quarantined[0].port == "t/c");
+    CHECK(flows_with(h, cookie_of("c")) == 0);
+    CHECK(flows_with(h, cookie_of("b")) == 2);
+}

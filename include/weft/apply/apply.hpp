@@ -31,6 +31,10 @@ result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
 // get theirs; make_plan does the same with flows that do not parse.
 result<report> apply(const place&, const host_state& wanted);
+// From one wanted state to the next, for a caller who keeps the host and knows that it is as `from` says: nothing is observed first, so
+// that a port more costs what the port costs, on a host of any size. Acknowledged step by step, undone on a failure; what the
+// host lost of `from` meanwhile is neither seen nor repaired, which is for apply.
+result<report> change(const place&, const host_state& from, const host_state& to);
 // All that bears our mark goes; sysctls and addresses that were found come back.
 result<report> remove(const place&, const std::string& fabric, const std::string& node);
 
