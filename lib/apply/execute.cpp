@@ -57,7 +57,7 @@ public:
             case transport::netlink: return netlink_group(steps, first, last, done);
             case transport::nft: return all(nft_group(steps, first, last), first, last, done);
             case transport::ovsdb: return switch_.rows(steps, first, last, done);
-            case transport::openflow: return all(switch_.flows(steps, first, last), first, last, done);
+            case transport::openflow: return switch_.flows(steps, first, last, done);
             case transport::services: return each(steps, first, last, done, [&](const step& s) { return one_service(s); });
         }
         return {};

@@ -4,8 +4,11 @@
 #include "apply/switch_executor.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "apply/internal.hpp"
+#include "weft/model/fabric.hpp"
+#include "weft/ovs/connections.hpp"
 
 namespace weft::apply {
 
@@ -94,18 +97,45 @@ result<void> switch_executor::put_flows(const std::string& bridge, ovs::flow_cha
     return ovs::apply_flows(rundir_, bridge, change, numbers, std::chrono::seconds(10), &refused_);
 }
 
-result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last) {
+result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
     auto rows = read_rows();
     if (!rows) return rows.error();
     ovs::flow_change change;
+    std::vector<ovs::flow> gone;
     for (std::size_t i = first; i < last; ++i) {
         const auto& s = steps[i];
+        if (s.before) gone.push_back(std::get<ovs::flow>(*s.before));
         if (s.after)
             change.add.push_back(std::get<ovs::flow>(*s.after));
         else
             change.remove.push_back(std::get<ovs::flow>(*s.before));
     }
-    return put_flows(steps[first].scope, std::move(change), **rows);
+    if (auto ok = put_flows(steps[first].scope, std::move(change), **rows); !ok) return ok;
+    for (std::size_t i = first; i < last; ++i) done.push_back(i);
+    return cut_denied(steps[first].scope, gone, **rows);
+}
+
+// Where rules went or changed, connections may live that nothing allows any more: in the zones of the ports and groups concerned.
+// A port's zone is its local VLAN; a flow that serves several ports names it in reg6.
+result<void> switch_executor::cut_denied(const std::string& bridge, const std::vector<ovs::flow>& gone,
+                                         const std::vector<ovs::bridge_row>& rows) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& b) { return b.name == bridge; });
+    if (row == rows.end()) return {};
+    std::set<std::uint64_t> ports;
+    std::set<std::uint16_t> zones;
+    for (const auto& f : gone) {
+        if (f.table != ovs::sender_rules_table && f.table != ovs::receiver_rules_table) continue;
+        if (ovs::is_port_cookie(f.cookie)) ports.insert(f.cookie);
+        if (const auto at = f.match.find("reg6=0x"); at != std::string::npos)
+            zones.insert(static_cast<std::uint16_t>(std::strtoul(f.match.c_str() + at + 5, nullptr, 16)));
+    }
+    if (ports.empty() && zones.empty()) return {};
+    for (const auto& p : row->ports) {
+        const auto fabric = p.external_ids.find(ovs::mark_fabric), object = p.external_ids.find(ovs::mark_object);
+        if (!p.tag || fabric == p.external_ids.end() || object == p.external_ids.end()) continue;
+        if (ports.contains(ovs::port_cookie(port_register(fabric->second, object->second)))) zones.insert(*p.tag);
+    }
+    return ovs::cut_denied_connections(rundir_, bridge, row->datapath_type, zones);
 }
 
 }  // namespace weft::apply

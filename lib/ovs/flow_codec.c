@@ -17,12 +17,16 @@
 #include "openvswitch/ofp-errors.h"
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-msgs.h"
+#include "openvswitch/ofp-packet.h"
 #include "openvswitch/ofp-port.h"
 #include "openvswitch/ofp-protocol.h"
 #include "openvswitch/ofp-util.h"
 #include "openvswitch/ofpbuf.h"
 #include "byte-order.h"
+#include "csum.h"
+#include "dp-packet.h"
 #include "flow.h"
+#include "packets.h"
 #include "util.h"
 
 enum { BUNDLE_FLAGS = OFPBF_ATOMIC | OFPBF_ORDERED, VERSIONS = 1u << OFP13_VERSION | 1u << OFP14_VERSION };
@@ -186,6 +190,52 @@ void weft_encode_flow_dump(uint8_t version, struct weft_message *out) {
     match_init_catchall(&fsr.match);
     hand_out(ofputil_encode_flow_stats_request(&fsr, protocol_of(version)), out);
 }
+// The identifier of an echo is no field of a flow; it is put into the packet that was made with 0.
+static void set_echo_id(struct dp_packet *packet, const struct flow *flow, uint16_t id) {
+    const ovs_be16 now = htons(id);
+    if (flow->dl_type == htons(ETH_TYPE_IP) && flow->nw_proto == IPPROTO_ICMP) {
+        struct icmp_header *icmp = dp_packet_l4(packet);
+        icmp->icmp_csum = recalc_csum16(icmp->icmp_csum, icmp->icmp_fields.echo.id, now);
+        icmp->icmp_fields.echo.id = now;
+    } else if (flow->dl_type == htons(ETH_TYPE_IPV6) && flow->nw_proto == IPPROTO_ICMPV6 && dp_packet_l4_size(packet) >= 8) {
+        struct icmp6_data_header *icmp = dp_packet_l4(packet);
+        icmp->icmp6_base.icmp6_cksum = recalc_csum16(icmp->icmp6_base.icmp6_cksum, icmp->icmp6_data.be16[0], now);
+        icmp->icmp6_data.be16[0] = now;
+    }
+}
+
+char *weft_encode_packet_out(const char *flow_text, uint16_t icmp_id, const char *actions, uint8_t version, struct weft_message *out) {
+    struct flow flow;
+    char *error = parse_ofp_exact_flow(&flow, NULL, NULL, flow_text, NULL);
+    if (error) {
+        return error;
+    }
+    enum ofputil_protocol usable = 0;
+    struct ofpbuf ofpacts;
+    ofpbuf_init(&ofpacts, 0);
+    const struct ofpact_parse_params params = {.ofpacts = &ofpacts, .usable_protocols = &usable};
+    error = ofpacts_parse_actions(actions, &params);
+    if (error) {
+        ofpbuf_uninit(&ofpacts);
+        return error;
+    }
+    struct dp_packet packet;
+    dp_packet_init(&packet, 0);
+    flow_compose(&packet, &flow, NULL, 0);
+    set_echo_id(&packet, &flow, icmp_id);
+    struct ofputil_packet_out po = {.packet = dp_packet_data(&packet),
+                                    .packet_len = dp_packet_size(&packet),
+                                    .buffer_id = UINT32_MAX,
+                                    .ofpacts = ofpacts.data,
+                                    .ofpacts_len = ofpacts.size};
+    match_init_catchall(&po.flow_metadata);
+    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
+    hand_out(ofputil_encode_packet_out(&po, protocol_of(version)), out);
+    dp_packet_uninit(&packet);
+    ofpbuf_uninit(&ofpacts);
+    return NULL;
+}
+
 void weft_encode_echo_reply(const uint8_t *request, size_t size, struct weft_message *out) {
     out->data = xmemdup(request, size);
     out->size = size;

@@ -41,6 +41,9 @@ void weft_encode_hello(struct weft_message *out);  // offers OpenFlow 1.3 and 1.
 void weft_encode_bundle(enum weft_bundle_step, uint8_t version, uint32_t bundle, struct weft_message *out);
 void weft_encode_barrier(uint8_t version, struct weft_message *out);
 void weft_encode_flow_dump(uint8_t version, struct weft_message *out);
+// A packet of `flow` (exact, as ovs-ofctl compose-packet takes it) sent from the controller's port through `actions`. ICMP echoes get
+// `icmp_id`. On failure returns the parser's words (to be freed), else NULL.
+char *weft_encode_packet_out(const char *flow, uint16_t icmp_id, const char *actions, uint8_t version, struct weft_message *out);
 void weft_encode_echo_reply(const uint8_t *request, size_t size, struct weft_message *out);
 
 enum weft_message_kind { WEFT_HELLO, WEFT_ERROR, WEFT_ECHO, WEFT_BARRIER, WEFT_BUNDLE, WEFT_FLOWS, WEFT_OTHER, WEFT_BROKEN };

@@ -17,7 +17,9 @@ using namespace firewall;
 
 constexpr const char* multicast = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
 constexpr const char* zone = "zone=NXM_NX_REG6[0..15]";
-// Connections that no rule allows any more bear this mark until they end, or until a rule allows them again.
+// Connections that no rule allows any more bear this mark until they end, or until a rule allows them again. apply asks for each when
+// rules went (ask()); what it cannot ask for, such as a packet out of a TCP window on the kernel's datapath, is cut by the next packet
+// of the side that began.
 constexpr const char* cut = "ct(commit,zone=NXM_NX_REG6[0..15],exec(load:1->NXM_NX_CT_MARK[]))";
 constexpr const char* uncut = "ct(commit,zone=NXM_NX_REG6[0..15],exec(load:0->NXM_NX_CT_MARK[]))";
 // ICMPv6 types: what a port must hear for its neighbours to be found, and what only a router may say.
@@ -79,6 +81,7 @@ public:
             rules_.add_rules(c_, p, direction::ingress);
         }
         rules_.finish(c_);
+        ask();
     }
 
 private:
@@ -115,9 +118,14 @@ private:
                 add(table, 90, std::string(answer) + ",ct_mark=0", to(accepted));
                 add(table, 80, answer, "drop");
             }
-            for (const char* ip : {"ip", "ipv6"}) add(table, 40, fmt::format("ct_state=+trk+est,{}", ip), cut);
+            for (const char* ip : {"ip", "ipv6"}) {
+                add(table, 40, fmt::format("ct_state=+trk+est,{}", ip), cut);
+                add(table, 10, fmt::format("reg7=0x{:x},{}", ovs::asking, ip), cut);
+            }
             add(table, 0, "", "drop");
         }
+        for (const auto table : {egress_accepted, ingress_accepted}) add(table, 200, fmt::format("reg7=0x{:x}", ovs::asking), "drop");
+        for (const auto table : {ovs::ask_sender_table, ovs::ask_receiver_table}) add(table, 0, "", "drop");
         // The last table that accepts a packet writes its connection down, so that the answer is known.
         for (const auto table : {egress_accepted, ingress_accepted}) {
             const auto next = to(table == egress_accepted ? forward : deliver);
@@ -223,6 +231,26 @@ private:
         add(egress, 70, own + "udp6,tp_src=547,tp_dst=546", "drop");
         for (const int type : {router_advertisement, neighbour_solicitation, neighbour_advertisement, redirect})
             add(egress, 70, fmt::format("{}icmp6,icmp_type={}", own, type), "drop");
+    }
+
+    // Whose rules a packet that asks goes through: those of the port that has its source, and of the one that has its target.
+    void ask() {
+        std::map<std::pair<std::uint16_t, ip_prefix>, std::set<std::uint32_t>> holders;
+        for (const auto& p : guarded_)
+            for (const auto& [mac, address] : identities_of(p.port)) holders[{p.vlan, address.network()}].insert(p.id);
+        for (const auto& [at, ids] : holders) {
+            const auto& [vlan, address] = at;
+            const auto add = adder(ids.size() == 1 ? ovs::port_cookie(*ids.begin()) : ovs::flow_cookie);
+            for (const bool sender : {true, false}) {
+                std::string actions;
+                for (const auto id : ids)
+                    actions += fmt::format("{}clone({},{})", actions.empty() ? "" : ",", load5(id), to(sender ? egress_rules : ingress_rules));
+                add(sender ? ovs::ask_sender_table : ovs::ask_receiver_table, 1,
+                    fmt::format("{},{},{}_{}={}", reg6(vlan), address.is_v6() ? "ipv6" : "ip", address.is_v6() ? "ipv6" : "nw",
+                                sender ? "src" : "dst", address.to_string()),
+                    actions);
+            }
+        }
     }
 
     // How a VM is reached: by its own MAC alone. A MAC of its allowed addresses may be at another port at any time (VRRP), so

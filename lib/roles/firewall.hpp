@@ -9,8 +9,8 @@
 namespace weft::roles::firewall {
 
 inline constexpr std::uint8_t nd_source = 24, begin = 60;
-inline constexpr std::uint8_t egress = 71, egress_rules = 72, egress_accepted = 73, flood = 74;
-inline constexpr std::uint8_t ingress = 81, ingress_rules = 82, ingress_accepted = 83;
+inline constexpr std::uint8_t egress = 71, egress_rules = ovs::sender_rules_table, egress_accepted = 73, flood = 74;
+inline constexpr std::uint8_t ingress = 81, ingress_rules = ovs::receiver_rules_table, ingress_accepted = 83;
 inline constexpr std::uint8_t deliver = 92, forward = 94;  // 94: to ports that are not filtered, and to the tunnels
 
 inline constexpr std::uint16_t plain_rule = 70, group_rule = 60;  // priorities

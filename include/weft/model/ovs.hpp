@@ -76,6 +76,12 @@ constexpr bool is_port_cookie(std::uint64_t cookie) {
     return (cookie & cookie_mask) == cookie_prefix && cookie != flow_cookie && cookie != learned_cookie && cookie != cookie_prefix;
 }
 
+// How br-int is asked whether its rules still allow a connection that it tracks: a packet of the connection goes in at these tables, with
+// the conntrack zone in reg6 and `asking` in reg7. It is never delivered; where no rule accepts it, the connection is cut.
+inline constexpr std::uint8_t ask_sender_table = 70, ask_receiver_table = 80;
+inline constexpr std::uint8_t sender_rules_table = 72, receiver_rules_table = 82;  // where the rules are
+inline constexpr std::uint32_t asking = 0xffffffff;
+
 // The external_ids that mark a row as ours.
 inline constexpr const char* mark_fabric = "weft-fabric";
 inline constexpr const char* mark_object = "weft-object";

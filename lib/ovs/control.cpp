@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implements control.hpp with poll(2) and Boost.JSON; and vswitchd_runs() of weft/ovs/database.hpp, which asks for the socket alone.
+#include "ovs/control.hpp"
+
+#include "ovs/unix_socket.hpp"
+#include "weft/ovs/database.hpp"
+
+#include <boost/json.hpp>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+
+namespace weft::ovs {
+namespace {
+
+namespace json = boost::json;
+constexpr const char* operation = "ask ovs-vswitchd";
+
+// A connection to the first control socket of the directory that takes one; the daemon's file may outlive it.
+std::optional<unique_fd> control_socket(const std::string& rundir, bool& busy) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
+        const auto name = entry.path().filename().string();
+        if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) {
+            continue;
+        }
+        auto connected = connect_unix(entry.path(), operation);
+        if (connected) {
+            return std::move(*connected);
+        }
+        // A full backlog is a daemon that is there.
+        busy = busy || connected.error().errnum == EAGAIN;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+bool vswitchd_runs(const std::string& rundir) {
+    bool busy = false;
+    return control_socket(rundir, busy) || busy;
+}
+
+result<std::string> ask_vswitchd(const std::string& rundir, const std::string& command, const std::vector<std::string>& arguments,
+                                 std::chrono::milliseconds deadline) {
+    const auto fail = [&](errc code, std::string words) { return error{code, operation, command, std::move(words), 0}; };
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    bool busy = false;
+    const auto socket = control_socket(rundir, busy);
+    if (!socket) {
+        return fail(errc::unavailable, "no control socket of " + rundir + " answers");
+    }
+    const json::array words(arguments.begin(), arguments.end());
+    const auto request = json::serialize(json::object{{"method", command}, {"params", words}, {"id", 0}});
+    json::stream_parser parser;
+    std::array<char, 65536> chunk;
+    for (std::size_t sent = 0; !parser.done();) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        if (left <= 0) {
+            return fail(errc::timed_out, "no answer in time");
+        }
+        pollfd p{socket->get(), static_cast<short>(sent < request.size() ? POLLOUT : POLLIN), 0};
+        if (::poll(&p, 1, static_cast<int>(left)) <= 0) {
+            continue;
+        }
+        if (sent < request.size()) {
+            const auto n = ::send(socket->get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+            if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                return errno_error(errno, operation, command);
+            }
+            sent += n > 0 ? static_cast<std::size_t>(n) : 0;
+            continue;
+        }
+        const auto n = ::recv(socket->get(), chunk.data(), chunk.size(), 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            continue;
+        }
+        boost::system::error_code bad;
+        if (n > 0) {
+            parser.write_some(chunk.data(), static_cast<std::size_t>(n), bad);
+        }
+        if (n <= 0 || bad) {
+            return fail(errc::protocol_error, n <= 0 ? "the connection was closed" : "the answer is no JSON: " + bad.message());
+        }
+    }
+    const auto answer = parser.release();
+    const auto* object = answer.if_object();
+    const auto text = [&](const char* key) -> const json::string* {
+        const auto* member = object == nullptr ? nullptr : object->if_contains(key);
+        return member == nullptr ? nullptr : member->if_string();
+    };
+    if (const auto* words = text("error")) {
+        return fail(errc::protocol_error, std::string(*words));
+    }
+    const auto* good = text("result");
+    if (good == nullptr) {
+        return fail(errc::protocol_error, "the answer has no result");
+    }
+    return std::string(*good);
+}
+
+}  // namespace weft::ovs
