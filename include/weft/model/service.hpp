@@ -19,9 +19,9 @@ struct service {
     std::string name;                           // "dnsmasq-<network uuid>", one per node
     std::string kind;                           // "dnsmasq"
     std::string space;                          // the network namespace that it runs in; "" = the host's own
-    std::string listens_in;                     // another one, where it opens its listening sockets; "" = none
     std::vector<std::string> argv;              // argv[0] is the program
     std::map<std::string, service_file> files;  // by name within service_folder()
+    std::string listens_in;                     // another namespace, where it opens its listening sockets; "" = none
     std::string ready;  // a unix socket within service_folder() that answers a line once the program serves; "" = none
     friend bool operator==(const service&, const service&) = default;
 };
