@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
-// one nft transaction), services one by one. On a failure what was done is undone in reverse. At the end the host is read back.
-// May include: core, model, netlink, ovs, services.
+// one nft transaction), services one by one; then their effects. On a failure what was done is undone in reverse, with the effects
+// of that. At the end the host is read back. May include: core, model, netlink, ovs, services.
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/quarantine.hpp"
 #include "apply/records.hpp"
+#include "apply/settle.hpp"
 #include "apply/switch_executor.hpp"
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
@@ -249,7 +250,7 @@ result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& do
         if (auto ok = exec.group(steps, first, last, done); !ok) return ok;
         first = last;
     }
-    return {};
+    return settle(effects_of(steps));
 }
 
 // Runs the inverse of what was done, in reverse and in groups too. What a failed group left undone is tried again step by step, so
@@ -269,11 +270,18 @@ std::string undo(executor& exec, const std::vector<step>& steps, const indexes& 
         for (auto i = first; i < last; ++i)
             if (!well.contains(i) && !exec.group(back, i, i + 1, undone)) left.push_back(i);
     }
+    std::set<std::size_t> standing;
     for (const auto i : left) {
         indexes undone;
-        if (auto ok = exec.group(back, i, i + 1, undone); !ok)
+        if (auto ok = exec.group(back, i, i + 1, undone); !ok) {
             remains += "\n  not undone: " + back[i].inverse().to_string() + ": " + ok.error().message();
+            standing.insert(i);
+        }
     }
+    std::vector<step> turned;
+    for (std::size_t i = 0; i < back.size(); ++i)
+        if (!standing.contains(i)) turned.push_back(std::move(back[i]));
+    if (auto ok = settle(effects_of(turned)); !ok) remains += "\n  undone, yet: " + ok.error().message();
     return remains;
 }
 

@@ -35,7 +35,7 @@ BOOST_DESCRIBE_STRUCT(rule, (), (v6, priority, from, to, input_device, output_de
 BOOST_DESCRIBE_STRUCT(neighbour, (), (device, address, mac, state, flags, fdb, protocol))
 BOOST_DESCRIBE_STRUCT(namespace_state, (), (name, links, addresses, nexthops, routes, rules, neighbours, sysctls, tables))
 BOOST_DESCRIBE_STRUCT(service_file, (), (text, reloadable))
-BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files))
+BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files, listens_in, ready))
 BOOST_DESCRIBE_STRUCT(quarantined_port, (), (port, reason))
 BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined))
 BOOST_DESCRIBE_STRUCT(namespace_object, (), (name))

@@ -7,6 +7,7 @@
 #include "model/satisfied.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace weft {
 namespace {
@@ -70,6 +71,12 @@ private:
     result<void> one_namespace(const namespace_state& have, const namespace_state& want) {
         const auto& scope = want.name.empty() ? have.name : want.name;
         if (auto ok = links(scope, have, want); !ok) return ok;
+        const auto anew = made_anew(have, want);
+        if (scope.empty()) anew_ = anew;
+        return anew.empty() ? beside_links(scope, have, want) : beside_links(scope, without_devices(have, anew), want);
+    }
+
+    result<void> beside_links(const std::string& scope, const namespace_state& have, const namespace_state& want) {
         for (const auto& [key, value] : want.sysctls) {
             const auto at = have.sysctls.find(key);
             if (at != have.sysctls.end() && at->second == value) continue;
@@ -83,6 +90,34 @@ private:
         by_value(scope, have.rules, want.rules);
         by_value(scope, have.neighbours, want.neighbours);
         return routes(scope, have, want);
+    }
+
+    bool cannot_become(const link& have, const link& want) const {
+        return !options_satisfied(want.options, changed_in_place(want.options, have.options)) || peer_lost(want);
+    }
+    std::set<std::string> made_anew(const namespace_state& have, const namespace_state& want) const {
+        const index seen(have.links);
+        std::set<std::string> names;
+        for (const auto& w : want.links)
+            if (const auto* h = seen.like(w); h && cannot_become(*h, w)) names.insert(w.name);
+        return names;
+    }
+
+    // What goes with a device comes back with it only if it is planned: its addresses, routes, settings and ingress hooks.
+    static namespace_state without_devices(namespace_state s, const std::set<std::string>& names) {
+        const auto on = [&](const auto& object) { return names.contains(object.device); };
+        std::erase_if(s.addresses, on);
+        std::erase_if(s.neighbours, on);
+        std::erase_if(s.routes, [&](const route& r) { return std::any_of(r.nexthops.begin(), r.nexthops.end(), on); });
+        std::erase_if(s.sysctls, [&](const auto& pair) {
+            return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+                return pair.first.starts_with("net/ipv4/conf/" + name + "/") || pair.first.starts_with("net/ipv6/conf/" + name + "/");
+            });
+        });
+        for (auto& table : s.tables)
+            for (auto& chain : table.chains)
+                std::erase_if(chain.devices, [&](const std::string& name) { return names.contains(name); });
+        return s;
     }
 
     result<void> links(const std::string& scope, const namespace_state& have, const namespace_state& want) {
@@ -112,8 +147,9 @@ private:
                 continue;
             }
             if (!physical && !ours(*h)) return foreign("link", w.name, scope);
-            if (!options_satisfied(w.options, changed_in_place(w.options, h->options))) {
-                add(scope, *h, std::nullopt, w.name + " is made anew: its kind or options changed");
+            if (cannot_become(*h, w)) {
+                add(scope, *h, std::nullopt,
+                    w.name + (peer_lost(w) ? " is made anew: its peer's namespace has gone" : " is made anew: its kind or options changed"));
                 link made = w;
                 made.up = false;
                 made.features.clear();
@@ -140,6 +176,12 @@ private:
         free.master.clear();
         add(scope, have, free);
         return free;
+    }
+
+    // The namespace of a veth's peer is not there: it was deleted, yet lives on nameless, with the peer, by what runs in it.
+    bool peer_lost(const link& l) const {
+        const auto* veth = std::get_if<veth_options>(&l.options);
+        return veth && !veth->peer_namespace.empty() && !seen_namespaces_.find(veth->peer_namespace);
     }
 
     // A veth end outside the host's own namespace is made by the message that makes the other end there.
@@ -260,7 +302,16 @@ private:
             for (const auto& p : w.ports) {
                 const auto* have = seen.like(p);
                 if (!have) add(w.name, std::nullopt, p);
-                else if (!port_satisfied(p, *have)) {
+                else if (anew_.contains(p.name) && marked(have->external_ids)) {
+                    // The switch holds the device that goes, and would not see that another has its name. The number stays, for
+                    // flows name it.
+                    auto again = merged(*have, p);
+                    for (auto& i : again.interfaces)
+                        for (const auto& was : have->interfaces)
+                            if (was.name == i.name && was.ofport > 0) i.ofport_request = static_cast<std::uint32_t>(*was.ofport);
+                    add(w.name, *have, std::nullopt);
+                    add(w.name, std::nullopt, again);
+                } else if (!port_satisfied(p, *have)) {
                     if (!marked(have->external_ids) && !announced(*have)) return foreign("port", p.name, w.name);
                     add(w.name, *have, merged(*have, p));
                 }
@@ -370,6 +421,8 @@ private:
     const host_state& seen_;
     const host_state& wanted_;
     const index<ovs::bridge_row> wanted_bridges_{wanted_.bridges};
+    const index<namespace_state> seen_namespaces_{seen_.namespaces};
+    std::set<std::string> anew_;  // devices of the host's own namespace that go and come again
     plan plan_;
 };
 

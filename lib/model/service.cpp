@@ -14,7 +14,7 @@ std::string service_state_folder(const std::string& fabric, const std::string& n
 
 bool reload_is_enough(const service& before, const service& after) {
     if (before.name != after.name || before.kind != after.kind || before.space != after.space ||
-        before.argv != after.argv || before.files.size() != after.files.size())
+        before.listens_in != after.listens_in || before.ready != after.ready || before.argv != after.argv || before.files.size() != after.files.size())
         return false;
     for (const auto& [name, file] : after.files) {
         const auto old = before.files.find(name);

@@ -30,12 +30,12 @@ unique_fd::~unique_fd() {
     if (fd_ >= 0) close(fd_);
 }
 
-result<socket> socket::open(const namespace_handle& ns, const std::vector<std::uint32_t>& groups) {
+result<socket> socket::open(const namespace_handle& ns, const std::vector<std::uint32_t>& groups, int family) {
     socket s;
     s.buffer_.resize(datagram_size);
     auto outcome = run_in(ns, [&]() -> result<void> {
-        const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-        if (fd < 0) return errno_error(errno, "open rtnetlink socket", ns.name());
+        const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
+        if (fd < 0) return errno_error(errno, "open netlink socket", ns.name());
         s.fd_ = unique_fd(fd);
         set(fd, NETLINK_EXT_ACK);
         set(fd, NETLINK_CAP_ACK);
@@ -46,11 +46,11 @@ result<socket> socket::open(const namespace_handle& ns, const std::vector<std::u
         sockaddr_nl local{};
         local.nl_family = AF_NETLINK;
         if (bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0)
-            return errno_error(errno, "bind rtnetlink socket", ns.name());
+            return errno_error(errno, "bind netlink socket", ns.name());
         for (const auto group : groups)
             // A group this kernel does not know (nexthops before 5.3) sends no events anyway.
             if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0 && errno != EINVAL)
-                return errno_error(errno, "join rtnetlink group", ns.name());
+                return errno_error(errno, "join netlink group", ns.name());
         return {};
     });
     if (!outcome) return outcome.error();
@@ -64,7 +64,7 @@ result<void> socket::send(wire::byte_span bytes) {
         const ssize_t n = sendto(fd(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
         if (n == static_cast<ssize_t>(bytes.size())) return {};
         if (n < 0 && errno == EINTR) continue;
-        return errno_error(n < 0 ? errno : EMSGSIZE, "send to rtnetlink", {});
+        return errno_error(n < 0 ? errno : EMSGSIZE, "send to netlink", {});
     }
 }
 
@@ -82,11 +82,11 @@ result<wire::byte_span> socket::receive(std::chrono::milliseconds timeout) {
         if (n >= 0) {
             if (from.nl_pid != 0) continue;
             if ((m.msg_flags & MSG_TRUNC) != 0)
-                return error{errc::protocol_error, "receive from rtnetlink", {}, "a datagram was cut off", 0};
+                return error{errc::protocol_error, "receive from netlink", {}, "a datagram was cut off", 0};
             return wire::byte_span(buffer_.data(), static_cast<std::size_t>(n));
         }
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) return errno_error(errno, "receive from rtnetlink", {});
+        if (errno != EAGAIN) return errno_error(errno, "receive from netlink", {});
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
         if (left.count() <= 0) return wire::byte_span();
         pollfd p{fd(), POLLIN, 0};

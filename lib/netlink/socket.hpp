@@ -30,8 +30,8 @@ private:
 
 class socket {
 public:
-    // `groups` are RTNLGRP_* numbers; none for a request socket.
-    static result<socket> open(const namespace_handle&, const std::vector<std::uint32_t>& groups = {});
+    // `groups` are the family's multicast groups (RTNLGRP_* numbers); none for a request socket.
+    static result<socket> open(const namespace_handle&, const std::vector<std::uint32_t>& groups = {}, int family = NETLINK_ROUTE);
 
     int fd() const { return fd_.get(); }
     // All of `bytes` in one sendmsg.

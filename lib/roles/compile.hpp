@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parts of compile share: the node that is compiled, its devices, and the state that grows. One part per
-// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router), DHCP
-// (compile_dhcp).
-// Pure.
+// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router), their
+// metadata proxies (compile_metadata), DHCP (compile_dhcp). Pure.
 #pragma once
 
 #include "roles/topology.hpp"
@@ -80,5 +79,11 @@ void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
 void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
+
+// What of 169.254.169.254 a router namespace takes in: TCP to port 80 of its inside, and nothing else.
+nft::chain metadata_gate(const std::string& outside);
+// The proxy of one router: it listens in the router's namespace and asks the endpoint from the host's own.
+service metadata_proxy(const std::string& router_uuid, const std::string& space, const metadata_endpoint&,
+                       const std::string& fabric);
 
 }  // namespace weft::roles

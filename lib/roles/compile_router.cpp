@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tenant routers of the network node: one namespace each, joined to br-int and br-ex by veth pairs (an internal port
-// would not survive a restart of the switch, DATAPLANE 15.1), with NAT in the order of section 8.1. Pure.
+// would not survive a restart of the switch, DATAPLANE 15.1), with NAT in the order of section 8.1, extra routes, and the
+// metadata proxy of compile_metadata.cpp. Pure.
+#include <algorithm>
+
 #include "roles/compile.hpp"
 #include "weft/model/nft.hpp"
 
@@ -16,6 +19,7 @@ struct router_view {
     const weft::router& router;
     std::string space;    // qrouter-<uuid>
     std::string outside;  // qg-<11>, "" without an external network
+    std::map<std::string, std::string> inside;  // network → qr-<11>
 };
 
 // A floating address and the fixed one it stands for.
@@ -98,23 +102,34 @@ void set_sysctls(compilation& c, const router_view& r) {
         keys[std::string("net/bridge/bridge-nf-call-") + key] = "0";
 }
 
-nft::table nat_table(const router_view& r) {
+// A way out beside the connected networks: the prefix, and the device of each of its next hops.
+struct extra_route {
+    ip_prefix to;
+    std::vector<nexthop> hops;
+    bool inside = false;  // it leads into the tenant's networks
+};
+
+std::vector<extra_route> extra_routes(const router_view& r) {
+    std::vector<extra_route> all;
+    for (const auto& given : r.router.routes) {
+        auto at = std::find_if(all.begin(), all.end(), [&](const extra_route& e) { return e.to == given.to; });
+        if (at == all.end()) at = all.insert(at, extra_route{given.to, {}, false});
+        std::string device = r.outside;
+        for (const auto& [network, inner] : r.inside)
+            if (r.tenant.networks.at(network).cidr.contains(given.via)) {
+                device = inner;
+                at->inside = true;
+            }
+        at->hops.push_back({given.via, device, 0, false});
+    }
+    return all;
+}
+
+// The source NAT of one router, in the order of DATAPLANE 8.1.
+void add_translation(const router_view& r, nft::chain& prerouting, nft::chain& output, nft::chain& postrouting) {
     const auto rule = [] { return nft::rule_builder(nft::family::ipv4); };
-    nft::table table{nft::family::ipv4, "weft", {}};
-    nft::chain mark{"mark", "filter", 0, -150, 1, {}, {}};
-    nft::chain forward{"forward", "filter", 2, 0, 1, {}, {}};
-    nft::chain prerouting{"prerouting", "nat", 0, -100, 1, {}, {}};
-    nft::chain output{"output", "nat", 3, -100, 1, {}, {}};
-    nft::chain postrouting{"postrouting", "nat", 4, 100, 1, {}, {}};
     const auto own = *r.router.address;
     const auto floats = floating_of(r);
-
-    mark.rules.push_back(rule().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
-    // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a
-    // connection.
-    constexpr std::uint32_t state_new = 8;
-    forward.rules.push_back(rule().iifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop(
-        "fixed addresses are not reached from outside"));
     for (const auto& f : floats) {
         prerouting.rules.push_back(rule().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
         output.rules.push_back(rule().daddr(host_prefix(f.outside)).dnat(f.fixed).done("to " + f.port));
@@ -122,15 +137,51 @@ nft::table nat_table(const router_view& r) {
     postrouting.rules.push_back(rule().oifname(r.outside, false).ct_status_dnat(false).accept("within the tenant"));
     for (const auto& f : floats)
         postrouting.rules.push_back(rule().saddr(host_prefix(f.fixed)).snat(f.outside).done("from " + f.port));
-    for (const auto& name : r.router.networks)
-        postrouting.rules.push_back(
-            rule().oifname(r.outside).saddr(r.tenant.networks.at(name).cidr).snat(own).done("from network " + name));
+    const auto masquerade = [&](const ip_prefix& from, const std::string& what) {
+        postrouting.rules.push_back(rule().oifname(r.outside).saddr(from).snat(own).done("from " + what));
+    };
+    if (r.router.snat) {
+        for (const auto& name : r.router.networks) masquerade(r.tenant.networks.at(name).cidr, "network " + name);
+        for (const auto& extra : extra_routes(r))
+            if (extra.inside) masquerade(extra.to, extra.to.to_string());
+    }
     // Hairpin: a VM that speaks to a floating address must get its answer through here, so the router stands in for it.
     // What came from outside keeps its source address.
     postrouting.rules.push_back(rule().mark(from_outside_mark, mark_mask).accept("from outside: source kept"));
     postrouting.rules.push_back(rule().ct_status_dnat(true).snat(own).done("hairpin"));
-    table.chains = {std::move(forward), std::move(mark), std::move(output), std::move(postrouting),
-                    std::move(prerouting)};
+}
+
+nft::table router_table(const router_view& r) {
+    const auto rule = [] { return nft::rule_builder(nft::family::ipv4); };
+    nft::table table{nft::family::ipv4, "weft", {}};
+    nft::chain mark{"mark", "filter", 0, -150, 1, {}, {}};
+    nft::chain forward{"forward", "filter", 2, 0, 1, {}, {}};
+    nft::chain prerouting{"prerouting", "nat", 0, -100, 1, {}, {}};
+    nft::chain output{"output", "nat", 3, -100, 1, {}, {}};
+    nft::chain postrouting{"postrouting", "nat", 4, 100, 1, {}, {}};
+
+    // RFC 3927: link-local addresses are not routed; outside, somebody's metadata service might answer for them.
+    forward.rules.push_back(rule().daddr(link_local_prefix()).drop("link-local is not forwarded"));
+    if (!r.outside.empty()) {
+        mark.rules.push_back(rule().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
+        constexpr std::uint32_t state_new = 8;
+        auto begins_outside = rule().iifname(r.outside);
+        if (r.router.snat) {
+            // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a
+            // connection.
+            forward.rules.push_back(begins_outside.ct_state(state_new).ct_status_dnat(false).drop(
+                "fixed addresses are not reached from outside"));
+        } else {
+            // The networks are routed; the router is still no way between hosts outside.
+            forward.rules.push_back(begins_outside.oifname(r.outside).ct_state(state_new).ct_status_dnat(false).drop(
+                "not from outside to outside"));
+        }
+        add_translation(r, prerouting, output, postrouting);
+    }
+    table.chains = {std::move(forward)};
+    if (r.router.metadata) table.chains.push_back(metadata_gate(r.outside));
+    if (!r.outside.empty())
+        for (auto* chain : {&mark, &output, &postrouting, &prerouting}) table.chains.push_back(std::move(*chain));
     return table;
 }
 
@@ -146,20 +197,35 @@ void compile_router(compilation& c, router_view r) {
         const auto inner = plug(c, r.space, router_port_path(r.tenant_name, r.name, name), "qr-",
                                 network_mtu(c.f, r.tenant_name, name), "br-int", r.tenant_name + "/" + name);
         add_address(c, r, inner, {*network.gateway, network.cidr.length});
+        r.inside[name] = inner;
     }
-    if (r.router.external.empty()) return;
-    const auto& external = c.f.networks.at(r.router.external);
-    r.outside = plug(c, r.space, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu,
-                     external_bridge(c.f, r.router.external), "");
-    add_address(c, r, r.outside, {*r.router.address, external.cidr.length});
-    for (const auto& f : floating_of(r)) add_address(c, r, r.outside, host_prefix(f.outside));
-    if (external.gateway) {
+    if (!r.router.external.empty()) {
+        const auto& external = c.f.networks.at(r.router.external);
+        r.outside = plug(c, r.space, gateway_port_path(r.tenant_name, r.name), "qg-", external.mtu,
+                         external_bridge(c.f, r.router.external), "");
+        add_address(c, r, r.outside, {*r.router.address, external.cidr.length});
+        for (const auto& f : floating_of(r)) add_address(c, r, r.outside, host_prefix(f.outside));
+        // Nobody outside speaks as one of the tenant's own: a security group with a remote would believe it.
+        space.sysctls["net/ipv4/conf/" + r.outside + "/rp_filter"] = "1";
+        if (external.gateway) {
+            route route;
+            route.destination = {boost::asio::ip::address_v4(), 0};
+            route.nexthops = {nexthop{*external.gateway, r.outside, 0, false}};
+            space.routes.push_back(std::move(route));
+        }
+    }
+    for (auto& extra : extra_routes(r)) {
         route route;
-        route.destination = {boost::asio::ip::address_v4(), 0};
-        route.nexthops = {nexthop{*external.gateway, r.outside, 0, false}};
+        route.destination = extra.to;
+        route.nexthops = std::move(extra.hops);
         space.routes.push_back(std::move(route));
     }
-    space.tables.push_back(nat_table(r));
+    if (r.router.metadata) {
+        add_address(c, r, "lo", host_prefix(metadata_address()));
+        c.services.push_back(metadata_proxy(object_uuid(c.f.name, router_path(r.tenant_name, r.name)), r.space,
+                                            *r.router.metadata, c.f.name));
+    }
+    space.tables.push_back(router_table(r));
 }
 
 }  // namespace
@@ -170,7 +236,7 @@ void compile_routers(compilation& c) {
             if (router_node(c.f, r.external) == c.name)
                 compile_router(
                     c,
-                    {tenant_name, t, name, r, "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name)), {}});
+                    {tenant_name, t, name, r, "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name)), {}, {}});
 }
 
 }  // namespace weft::roles

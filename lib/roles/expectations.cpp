@@ -81,10 +81,18 @@ private:
         row(from_name, to_name, via, out && in, address,
             !out ? "no egress rule of the sender's groups" : !in ? "no ingress rule of the receiver's groups" : std::move(why));
     }
+    static const router& router_of_vm(const vm& v) { return v.tenant->routers.at(v.router); }
     // What a VM's packets bear as source once its router has let them out: its floating address, else the router's.
-    ip_address outside_address(const vm& v) const {
-        const auto& router = v.tenant->routers.at(v.router);
-        return v.floating ? *v.floating : router.address.value_or(v.fixed);
+    ip_address outside_address(const vm& v) const { return v.floating ? *v.floating : router_of_vm(v).address.value_or(v.fixed); }
+    // Whether what is outside can answer the VM: without source NAT nobody there knows a way to its fixed address.
+    static bool answered(const vm& v) { return v.floating || router_of_vm(v).snat; }
+    static constexpr const char* unanswered = "no source NAT, and nobody outside has a route back";
+    // A row from a VM to what is outside its router.
+    void outwards(const vm& v, const std::string& to, const std::string& via, const ip_address& address, std::string why) {
+        if (answered(v))
+            filtered(&v, v.full, nullptr, to, via, address, v.fixed, std::move(why));
+        else
+            row(v.full, to, via, false, address, unanswered);
     }
 
     // The external network on which a node has an address and thus a leg.
@@ -170,7 +178,11 @@ private:
                          other.network == v.network ? "the same network" : "another network of the same router");
             else if (!self && !has_own(v, other.fixed))
                 row(v.full, other.full, "fixed", false, other.fixed, "another router or tenant");
-            if (other.floating && !external_of(v).empty() && external_of(v) == external_of(other))
+            if (!other.floating || external_of(v).empty() || external_of(v) != external_of(other)) continue;
+            const bool same_router = v.tenant_name == other.tenant_name && v.router == other.router;
+            if (!same_router && !answered(v))
+                row(v.full, other.full, "floating", false, *other.floating, unanswered);
+            else
                 filtered(&v, v.full, &other, other.full, "floating", *other.floating, outside_address(v),
                          self ? "its own floating address, by hairpin" : "floating addresses are public on the LAN");
         }
@@ -178,18 +190,18 @@ private:
         if (external.empty()) return;
         lan_hosts([&](const std::string& name, const lab_host& host) {
             if (host.network == external)
-                filtered(&v, v.full, nullptr, name, external, host.address, v.fixed, "by the router's source NAT");
+                outwards(v, name, external, host.address, "by the router's source NAT");
         });
         internet_hosts([&](const std::string& name, const lab_host& host) {
             const bool reach = has_internet(external);
             if (reach)
-                filtered(&v, v.full, nullptr, name, external, host.address, v.fixed, "by the router and the LAN's gateway");
+                outwards(v, name, external, host.address, "by the router and the LAN's gateway");
             else
                 row(v.full, name, external, false, host.address, "the LAN has no gateway");
         });
         for (const auto& [name, n] : f_.nodes) {
             if (const auto address = node_address(n, external))
-                filtered(&v, v.full, nullptr, name, external, *address, v.fixed, "a host of the LAN as any other");
+                outwards(v, name, external, *address, "a host of the LAN as any other");
             for (const char* inside : {management_network, tunnel_network})
                 if (const auto address = node_address(n, inside))
                     row(v.full, name, inside, false, *address, "VMs must not reach the hosts that carry them");
@@ -214,8 +226,12 @@ private:
             const bool same = lan && host.network == external_of(v);
             if (same) {
                 // The neighbour that knows the way: the router itself.
-                const auto& router = f_.tenants.at(v.tenant_name).routers.at(v.router);
-                row(name, v.full, "fixed", false, v.fixed, "a static route through the router opens nothing",
+                const auto& router = router_of_vm(v);
+                const bool in = !router.snat && lets_in(v, host.address);
+                row(name, v.full, "fixed", in, v.fixed,
+                    router.snat ? "a static route through the router opens nothing"
+                    : in        ? "without source NAT the router's networks are routed"
+                                : "no ingress rule of the receiver's groups",
                     router.address);
             }
             if (v.floating)

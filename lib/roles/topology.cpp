@@ -119,6 +119,9 @@ ip_prefix host_prefix(const ip_address& address) {
     return {address, static_cast<std::uint8_t>(address.is_v6() ? 128 : 32)};
 }
 
+ip_address metadata_address() { return boost::asio::ip::address_v4(0xa9fea9feU); }
+ip_prefix link_local_prefix() { return {boost::asio::ip::address_v4(0xa9fe0000U), 16}; }
+
 std::vector<std::string> find_ports(const fabric& f, const std::string& name) {
     std::vector<std::string> found;
     for (const auto& [tenant_name, t] : f.tenants)

@@ -49,6 +49,9 @@ ip_address first_host(const ip_prefix& cidr);
 ip_address last_host(const ip_prefix& cidr);
 // Whether a host of the subnet may have this address: inside, not the subnet's own nor its broadcast address.
 bool is_host_address(const ip_prefix& cidr, const ip_address&);
+// Where clouds answer for metadata, and the link-local block around it.
+ip_address metadata_address();
+ip_prefix link_local_prefix();
 ip_prefix host_prefix(const ip_address&);
 
 // "tenant/port" for a full name or a unique short one; all candidates otherwise.

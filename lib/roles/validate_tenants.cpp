@@ -209,6 +209,7 @@ void validate_tenants(const fabric& f, findings& out) {
                       "a name of its own");
         check_networks(f, name, t, all, out);
         check_routers(f, name, t, all, out);
+        validate_routers(f, name, t, out);
         validate_groups(name, t, out);
         check_ports(f, name, t, all, out);
     }

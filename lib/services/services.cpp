@@ -47,13 +47,17 @@ sockaddr_un control_address() {
     return at;
 }
 
-// Whole and renamed, so that a program that reads at this moment sees the old file or the new one.
+// Whole and renamed, so that a program that reads at this moment sees the old file or the new one. For nobody but root: all
+// services run as root, and what they are told may be a tenant's.
 result<void> write_whole(const std::string& path, const std::string& text) {
     const auto draft = path + ".new";
-    {
-        std::ofstream out(draft, std::ios::binary | std::ios::trunc);
-        out << text;
-        if (!out.flush()) return errno_error(errno, "write", draft);
+    ::unlink(draft.c_str());
+    const descriptor out(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (out.fd < 0) return errno_error(errno, "write", draft);
+    for (std::size_t done = 0; done < text.size();) {
+        const auto n = ::write(out.fd, text.data() + done, text.size() - done);
+        if (n < 0 && errno != EINTR) return errno_error(errno, "write", draft);
+        if (n > 0) done += static_cast<std::size_t>(n);
     }
     if (::rename(draft.c_str(), path.c_str()) < 0) return errno_error(errno, "rename", path);
     return {};

@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ struct entry {
     pid_t pid = 0;     // 0: dead, to be started at `due`
     int failures = 0;  // deaths in a row, each before it had lived for a while
     clock::time_point started, due;
+    struct stat listens {};  // the namespace of `listens_in` when it was started
 };
 
 struct problem {
@@ -46,6 +48,8 @@ struct problem {
 };
 
 std::string space_path(const service& s) { return s.space.empty() ? "/proc/self/ns/net" : "/run/netns/" + s.space; }
+std::string listening_path(const service& s) { return "/run/netns/" + s.listens_in; }
+bool same_file(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
 
 [[noreturn]] void become(const entry& e, int log, int failed) {
     sigset_t none;
@@ -80,6 +84,7 @@ int start(entry& e) {
     int failed[2];
     if (::pipe2(failed, O_CLOEXEC) < 0) return errno;
     const int log = ::open(log_path(e.fabric, e.spec.name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (!e.spec.listens_in.empty() && ::stat(listening_path(e.spec).c_str(), &e.listens) < 0) e.listens = {};
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid == 0) {
@@ -108,17 +113,40 @@ std::string pid_file(const service& s) {
     return {};
 }
 
+// Whether the program answers a line on the socket that it opens when all else of it is open. The folder's path may be longer
+// than a socket's name can be, hence the way through its descriptor.
+bool answers(const entry& e) {
+    const int folder = ::open(service_folder(e.fabric, e.spec.name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int peer = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    const auto path = "/proc/self/fd/" + std::to_string(folder) + "/" + e.spec.ready;
+    path.copy(at.sun_path, sizeof at.sun_path - 1);
+    const timeval moment{0, 100000};
+    char byte = '\n';
+    const bool served = folder >= 0 && peer >= 0 && ::setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment) == 0 &&
+                        ::connect(peer, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 &&
+                        ::send(peer, &byte, 1, MSG_NOSIGNAL) == 1 && ::recv(peer, &byte, 1, 0) == 1;
+    for (const int fd : {folder, peer})
+        if (fd >= 0) ::close(fd);
+    return served;
+}
+
 // Waits until the program serves, so that a configuration that it refuses is its starter's error.
 problem wait_ready(entry& e) {
     const auto path = pid_file(e.spec);
-    for (const auto until = clock::now() + patience; !path.empty();) {
+    const auto serves = [&] {
+        if (!e.spec.ready.empty()) return answers(e);
+        const auto text = path.empty() ? result<std::string>(std::to_string(e.pid)) : read_text(path);
+        return text && std::atoi(text->c_str()) == e.pid;
+    };
+    for (const auto until = clock::now() + patience; !serves();) {
         if (::waitpid(e.pid, nullptr, WNOHANG) == e.pid) {
             e.pid = 0;
             return {0, "it ended at once: " + last_words(e)};
         }
-        const auto text = read_text(path);
-        if (text && std::atoi(text->c_str()) == e.pid) break;
-        if (clock::now() > until) return {ETIMEDOUT, "it does not write " + path};
+        if (clock::now() > until)
+            return {ETIMEDOUT, path.empty() ? "it does not answer on " + e.spec.ready : "it does not write " + path};
         ::usleep(1000);
     }
     return {};
@@ -139,13 +167,15 @@ void end(entry& e) {
     e.pid = 0;
 }
 
-// A namespace that was removed and made anew under its name is another one; what runs in the old serves nobody.
+// A namespace that was removed and made anew under its name is another one; what runs or listens in the old serves nobody.
 bool in_its_space(const entry& e) {
     struct stat own {
     }, wanted{};
-    return ::stat(("/proc/" + std::to_string(e.pid) + "/ns/net").c_str(), &own) == 0 &&
-           ::stat(space_path(e.spec).c_str(), &wanted) == 0 && own.st_dev == wanted.st_dev &&
-           own.st_ino == wanted.st_ino;
+    if (::stat(("/proc/" + std::to_string(e.pid) + "/ns/net").c_str(), &own) < 0 ||
+        ::stat(space_path(e.spec).c_str(), &wanted) < 0 || !same_file(own, wanted))
+        return false;
+    return e.spec.listens_in.empty() ||
+           (::stat(listening_path(e.spec).c_str(), &wanted) == 0 && same_file(e.listens, wanted));
 }
 
 class supervisor {
@@ -233,7 +263,7 @@ private:
             entries_.erase(at);
         }
         ::unlink(log_path(fabric, name).c_str());
-        entry made{fabric, std::move(spec), 0, 0, {}, {}};
+        entry made{fabric, std::move(spec), 0, 0, {}, {}, {}};
         if (const int number = start(made); number != 0) return problem{number, made.spec.argv[0]}.answer();
         if (const auto why = wait_ready(made); !why.words.empty()) {
             end(made);

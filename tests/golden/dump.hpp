@@ -103,7 +103,8 @@ inline std::string dump(const host_state& s) {
                                f.match, f.actions);
     }
     for (const auto& v : s.services) {
-        out += fmt::format("service {} kind {} in {}\n", v.name, v.kind, v.space);
+        out += fmt::format("service {} kind {} in {}{}\n", v.name, v.kind, v.space.empty() ? "-" : v.space,
+                           v.listens_in.empty() ? "" : " listens in " + v.listens_in);
         for (const auto& a : v.argv) out += "  arg " + a + "\n";
         for (const auto& [name, file] : v.files) {
             out += fmt::format("  file {}{}\n", name, file.reloadable ? " (reloadable)" : "");

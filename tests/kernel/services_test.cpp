@@ -238,6 +238,47 @@ TEST_CASE("a reloadable file is read again by the same process, any other change
     REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
 }
 
+TEST_CASE("a service that answers on its own socket serves when put is done, and one whose other namespace was made anew does not") {
+    if (!test::may_make_namespaces()) return;
+    if (::access("/usr/bin/python3", X_OK) != 0) return test::skip("needs python3");
+    host h;
+    const auto inner = h.space.name + "-in";
+    netlink::create_namespace(inner).value();
+    const std::string folder = service_folder(h.fabric, "sleeper");
+    h.spec.space = "";
+    h.spec.listens_in = inner;
+    h.spec.ready = "ready";
+    h.spec.argv = {"/usr/bin/python3", folder + "/serve", h.length};
+    h.spec.files["serve"] = {"import os, socket, time\nos.chdir('" + folder +
+                                 "')\nif os.path.exists('ready'): os.unlink('ready')\ns = socket.socket(socket.AF_UNIX)\n"
+                                 "time.sleep(0.2)\ns.bind('ready')\ns.listen()\nopen('opened', 'w').close()\n"
+                                 "while True:\n    peer = s.accept()[0]\n    peer.recv(10)\n    peer.send(b'!')\n    peer.close()\n",
+                             false};
+    services::put(h.fabric, h.spec).value();
+    CHECK(fs::exists(folder + "/opened"));
+    CHECK(services::running(h.fabric).value() == std::vector{h.spec});
+    // What it was told is for root's eyes only.
+    struct stat file {};
+    REQUIRE(::stat((folder + "/serve").c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0600);
+
+    netlink::delete_namespace(inner).value();
+    CHECK(services::running(h.fabric).value().empty());
+    netlink::create_namespace(inner).value();
+    CHECK(services::running(h.fabric).value().empty());
+    services::put(h.fabric, h.spec).value();
+    CHECK(services::running(h.fabric).value() == std::vector{h.spec});
+
+    // One that never answers is an error within a bound, and does not stay.
+    auto silent = h.spec;
+    silent.argv = {"/bin/sleep", h.length};
+    const auto refused = services::put(h.fabric, silent);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().message().find("does not answer on ready") != std::string::npos);
+    CHECK(h.alive().empty());
+    netlink::delete_namespace(inner).value();
+}
+
 TEST_CASE("apply starts the services of a state, sees what is missing, and remove ends them") {
     if (!test::may_make_namespaces()) return;
     host h;

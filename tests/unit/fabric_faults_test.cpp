@@ -140,6 +140,56 @@ const std::vector<row> hypervisor_rows = {
      "segment: @vm-config, gateway: 192.168.100.1,", "vm-config", "another switch", "of its own"},
 };
 
+// Faults of what a router does beside joining networks, in the text of routed_text().
+const std::vector<row> router_rows = {
+    {"next hop on no network of the router", "via: 50.50.2.9", "via: @50.50.3.9", "50.50.3.9", "on none of the router's networks",
+     "a host of 50.50.1.0/24, 50.50.2.0/24, 192.168.100.0/24"},
+    {"next hop that is a broadcast address", "via: 50.50.2.9", "via: @50.50.2.255", "50.50.2.255", "first or last address",
+     "a host of 50.50.2.0/24"},
+    {"next hop that is the router's gateway address", "via: 50.50.2.9", "via: @50.50.2.1", "50.50.2.1", "the router itself",
+     "another host of 50.50.2.0/24"},
+    {"next hop that is the router's address outside", "routes: [", "address: 192.168.100.110, routes: [ { to: 10.8.0.0/16, via: @192.168.100.110 },",
+     "192.168.100.110", "the router itself", "another host of 192.168.100.0/24"},
+    {"next hop of IPv6", "via: 50.50.2.9", "via: @\"fd00::9\"", "fd00::9", "on none of the router's networks", "50.50.1.0/24"},
+    {"the same next hop twice", "via: 50.50.2.9", "via: @50.50.1.9", "50.50.1.9", "a next hop to 10.9.0.0/16 already: routes[0] has it",
+     "each next hop once"},
+    {"route to one of the router's networks", "[ { to: 10.9.0.0/16", "[ { to: @50.50.2.0/24", "50.50.2.0/24", "is in net2",
+     "a prefix elsewhere"},
+    {"route to a part of one of the router's networks", "[ { to: 10.9.0.0/16", "[ { to: @50.50.2.128/25", "50.50.2.128/25",
+     "is in net2", "a prefix elsewhere"},
+    {"route to the external network", "[ { to: 10.9.0.0/16", "[ { to: @192.168.100.0/24", "192.168.100.0/24",
+     "is in networks.external", "a prefix elsewhere"},
+    {"route with host bits", "[ { to: 10.9.0.0/16", "[ { to: @10.9.0.1/16", "10.9.0.1/16", "misaligned", "10.9.0.0/16"},
+    {"route of IPv6", "[ { to: 10.9.0.0/16", "[ { to: @\"fd00:9::/64\"", "fd00:9::/64", "IPv6", "an IPv4 prefix"},
+    {"second default route", "[ { to: 10.9.0.0/16", "[ { to: @0.0.0.0/0", "0.0.0.0/0", "the default route", "a smaller prefix"},
+    {"route to link-local addresses", "[ { to: 10.9.0.0/16", "[ { to: @169.254.0.0/16", "169.254.0.0/16", "not routed", "unicast"},
+    {"metadata without a port", "{ address: 10.10.10.51, port: 8775 }", "@{ address: 10.10.10.51 }", "port", "missing", "TCP"},
+    {"metadata on port 0", "port: 8775", "port: @0", "0", "out of range", "1-65535"},
+    {"metadata at no address", "{ address: 10.10.10.51, port", "{ address: @metadata, port", "metadata", "not an IP address", ""},
+    {"metadata at itself", "{ address: 10.10.10.51, port", "{ address: @169.254.169.254, port", "169.254.169.254",
+     "no address of a server", "node reaches"},
+    {"metadata at a tenant's machine", "{ address: 10.10.10.51, port", "{ address: @50.50.1.11, port", "50.50.1.11",
+     "in tenant network net1", "node reaches"},
+    {"metadata where the node has no way", "{ address: 10.10.10.51, port", "{ address: @172.16.0.1, port", "172.16.0.1",
+     "nothing that node network", "a host of one of its networks"},
+    {"metadata with a key of its own", "port: 8775", "port: 8775, @secret: x", "secret", "unknown key", "address, port"},
+    {"metadata over a network that holds its address", "net2: { cidr: 50.50.2.0/24, dns: [8.8.8.8] }\n    routers:  { router1: { external: external, networks: [net1, net2], routes: [ { to: 10.9.0.0/16, via: 50.50.1.9 }, { to: 10.9.0.0/16, via: 50.50.2.9 } ], metadata:",
+     "net2: { cidr: 169.254.0.0/16, dns: [8.8.8.8] }\n    routers:  { router1: { external: external, networks: [net1, net2], @metadata:", "", "net2 holds 169.254.169.254",
+     "networks apart from it"},
+    {"source NAT that is neither true nor false", "routes: [", "snat: @maybe, routes: [", "maybe", "not", "true"},
+    {"floating address of two ports", "net2, floating: auto", "net2, floating: @192.168.100.120", "192.168.100.120", "duplicate address",
+     "of its own"},
+    {"floating address that is a router's", "router2: { external: external", "router2: { address: @192.168.100.120, external: external",
+     "192.168.100.120", "duplicate address", "of its own"},
+};
+
+std::string routed_text() {
+    auto text = changed(grizzly_text(), "networks: [net1, net2] }",
+                        "networks: [net1, net2], routes: [ { to: 10.9.0.0/16, via: 50.50.1.9 }, { to: 10.9.0.0/16, via: 50.50.2.9 } ], "
+                        "metadata: { address: 10.10.10.51, port: 8775 } }");
+    return changed(text, "address: 50.50.1.11, floating: auto", "address: 50.50.1.11, floating: 192.168.100.120");
+}
+
 struct expected {
     std::string text;
     std::vector<source_place> places;
@@ -206,6 +256,11 @@ TEST_CASE("bridges, guests and segments that cannot be are refused where they st
     const auto text = changed(example_text("two-servers"), "  external:   {", "  storage: { cidr: 10.30.0.0/24 }\n  external:   {");
     REQUIRE(errors_of(text).empty());
     for (const auto& r : hypervisor_rows) told_alone(r, text);
+}
+
+TEST_CASE("routes, metadata and floating addresses that cannot be are refused where they stand", "[roles][faults]") {
+    REQUIRE(errors_of(routed_text()).empty());
+    for (const auto& r : router_rows) told_alone(r, routed_text());
 }
 
 TEST_CASE("what only follows from a fault of form is not told", "[roles][faults]") {

@@ -45,10 +45,12 @@ TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[r
     const auto told = [](const std::string& from, const std::string& to, int line, int column, const std::string& value) {
         found(changed(grizzly_text(), from, to), {"", to, line, column, value, "not enforced"}, severity::warning);
     };
-    told("{ router1: { ", "{ router1: { snat: false, ", 32, 34, "false");
-    told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 28, "10.10.10.51");
-    told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 28, "10.9.0.0/16");
     told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
+}
+
+TEST_CASE("source NAT is turned off where there is something to turn off", "[roles][validate]") {
+    found(changed(grizzly_text(), "router1: { external: external, networks: [net1, net2] }", "router1: { snat: false, networks: [net1, net2] }"),
+          {"", "snat without an outside", 32, 34, "false", "no external network"}, severity::warning);
 }
 
 TEST_CASE("a segment that management and vm-config share is warned of, with what is done about it", "[roles][validate]") {

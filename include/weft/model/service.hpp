@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A service: one program that a node keeps running in a network namespace (dnsmasq of a tenant network), with the files
-// that it reads. May include: std.
+// A service: one program that a node keeps running in a network namespace (dnsmasq of a tenant network, haproxy of a
+// router's metadata), with the files that it reads. May include: std.
 #pragma once
 
 #include <map>
@@ -18,9 +18,11 @@ struct service_file {
 struct service {
     std::string name;                           // "dnsmasq-<network uuid>", one per node
     std::string kind;                           // "dnsmasq"
-    std::string space;                          // the network namespace that it runs in
+    std::string space;                          // the network namespace that it runs in; "" = the host's own
     std::vector<std::string> argv;              // argv[0] is the program
     std::map<std::string, service_file> files;  // by name within service_folder()
+    std::string listens_in;                     // another namespace, where it opens its listening sockets; "" = none
+    std::string ready;  // a unix socket within service_folder() that answers a line once the program serves; "" = none
     friend bool operator==(const service&, const service&) = default;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs that a node keeps running (dnsmasq). One supervisor process per node, started when there is none, is
+// The programs that a node keeps running (dnsmasq, haproxy). One supervisor process per node, started when there is none, is
 // their parent: it starts them in their namespaces, starts them again when they die, and ends with the last of them.
 // They die with it, so that a service that lives is always a supervised one. May include: core, model.
 #pragma once
@@ -14,7 +14,7 @@ namespace weft::services {
 result<std::vector<service>> running(const std::string& fabric);
 // Starts the service, or makes a running one of this name into it: by a reload where that is enough, else by a restart.
 // A program that dies at once is an error that tells its last words; one that is given `--pid-file=` must have
-// written it.
+// written it, and one that has a `ready` socket must answer there.
 result<void> put(const std::string& fabric, const service&);
 // Ends the service and removes its files and what it kept (leases). Nothing to do is no error.
 result<void> remove(const std::string& fabric, const std::string& name);
