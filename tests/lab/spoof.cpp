@@ -2,72 +2,12 @@
 // Anti-spoofing by raw frames: one forged field per frame, sent from a VM whose port is pinned, and not seen at the peer; the
 // same frame with the right field is seen. What no pinned port may send at all (DHCP answers, router advertisements, other
 // ethertypes) is seen to arrive when a port without pins sends it. Rows of old CVEs stay forever.
-#include "frames.hpp"
-#include "lab_fixture.hpp"
-
-#include <algorithm>
+#include "spoofing.hpp"
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
-
-// `pinned` tries, `loose` may do anything; peers of both kinds stand on the other node and on the same one. The groups let all in,
-// so that only the pins can stop a frame.
-const std::string tenants = R"(tenants:
-  one:
-    networks: { net1: { cidr: 50.50.1.0/24 } }
-    security-groups: { default: { ingress: [ { family: ipv4 }, { family: ipv6 } ] }, closed: { ingress: [] } }
-    ports:
-      pinned: { node: compute1, network: net1, address: 50.50.1.11, allowed-addresses: [ { address: 50.50.1.100/32, mac: "00:00:5e:00:01:07" } ] }
-      loose:  { node: compute1, network: net1, address: 50.50.1.12, port-security: false }
-      far:    { node: compute2, network: net1, address: 50.50.1.13, port-security: false }
-      near:   { node: compute1, network: net1, address: 50.50.1.14, port-security: false }
-      guest:  { node: compute2, network: net1, address: 50.50.1.15 }
-      shut:   { node: compute2, network: net1, address: 50.50.1.16, security-groups: [closed] }
-)";
-
-ip_address link_local(const mac_address& m) {
-    const auto& b = m.bytes;
-    return boost::asio::ip::address_v6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(b[0] ^ 2), b[1], b[2], 0xff, 0xfe, b[3], b[4], b[5]});
-}
-
-struct attempt {
-    std::string name;
-    bool passes = false;
-    bytes frame;  // holds its tag
-    bytes tag;
-};
-
-struct stage {
-    stage() : f(small_cloud("gre", tenants)), lab(f) {}
-    const tenant_port& port(const std::string& name) const { return f.tenants.at("one").ports.at(name); }
-    mac_address mac_of(const std::string& name) const { return *port(name).mac; }
-    ip_address ip_of(const std::string& name) const { return *port(name).address; }
-
-    weft::fabric f;
-    standing_lab lab;
-};
-
-bool holds(const bytes& frame, const bytes& tag) {
-    return std::search(frame.begin(), frame.end(), tag.begin(), tag.end()) != frame.end();
-}
-
-bytes tag_of(std::size_t n) { return {0x77, 0x65, 0x66, 0x74, 0xa5, static_cast<std::uint8_t>(n + 1)}; }
-
-// Sends all from one member and looks at another; a last frame that passes says that the others had their time.
-void run(stage& s, const std::string& from, const std::string& to, std::vector<attempt> attempts) {
-    const wire out(s.lab.at("one/" + from), "eth0"), in(s.lab.at("one/" + to), "eth0");
-    attempt last{"the last", true, {}, tag_of(200)};
-    last.frame = ethernet(s.mac_of(to), s.mac_of(from), 0x0800, udp(s.ip_of(from), s.ip_of(to), 999, 999, last.tag));
-    attempts.push_back(last);
-    for (const auto& a : attempts) out.send(a.frame);
-    const auto frames = in.collect([&](const bytes& f) { return holds(f, last.tag); });
-    for (const auto& a : attempts) {
-        INFO(from << " -> " << to << ": " << a.name);
-        CHECK(std::any_of(frames.begin(), frames.end(), [&](const bytes& f) { return holds(f, a.tag); }) == a.passes);
-    }
-}
 
 // One forged field per frame. With `pinned` false the sender may forge, and all of them arrive: the frames themselves are sound.
 std::vector<attempt> forgeries(const stage& s, const std::string& from, const std::string& to, bool pinned) {
@@ -145,6 +85,78 @@ std::vector<attempt> forgeries(const stage& s, const std::string& from, const st
     add("IP broadcast", true, [&](const bytes& tag) { return ethernet(everybody, me, 0x0800, udp(here, ip("50.50.1.255"), 777, 777, tag)); });
     add("IP broadcast from another address", false,
         [&](const bytes& tag) { return ethernet(everybody, me, 0x0800, udp(stranger, ip("50.50.1.255"), 777, 777, tag)); });
+    add("a gratuitous ARP of its own", true, [&](const bytes& tag) { return ethernet(everybody, me, 0x0806, arp(1, me, here, here, tag)); });
+    add("a gratuitous ARP of another's address", false,
+        [&](const bytes& tag) { return ethernet(everybody, me, 0x0806, arp(1, me, there, there, tag)); });
+    add("a gratuitous ARP answer of another's address", false,
+        [&](const bytes& tag) { return ethernet(everybody, me, 0x0806, arp(2, me, stranger, stranger, tag)); });
+    add("RARP", false, [&](const bytes& tag) { return ethernet(everybody, me, 0x8035, arp(3, me, here, here, tag)); });
+    const auto echo6 = [&](const std::string& name, bool right, const ip_address& source) {
+        add(name, right, [&](const bytes& tag) {
+            bytes body = {0, 7, 0, 1};
+            put(body, tag);
+            return ethernet(peer, me, 0x86dd, icmp6(source, there6, 128, body));
+        });
+    };
+    echo6("ICMPv6 echo, its own address", true, here6);
+    echo6("ICMPv6 echo, another link-local address", false, stranger6);
+    echo6("ICMPv6 echo, the peer's own address", false, there6);
+    nd("neighbour advertisement, no link-layer address", true, true, here6, here6, {});
+    nd("neighbour solicitation, no link-layer address", true, false, here6, there6, {});
+    add("neighbour advertisement of a code of its own making", false, [&](const bytes& tag) {
+        bytes b = {136, 1, 0, 0};
+        put(b, neighbour_body(true, here6, me, tag));
+        return ethernet(all_nodes_mac, me, 0x86dd, packet(here6, all_nodes, 58, b, 2));
+    });
+    const auto soliciting = [&](const std::string& name, bool right, const mac_address& source, const ip_address& address) {
+        add(name, right, [&](const bytes& tag) {
+            bytes body = {0, 0, 0, 0, 1, 1};
+            put(body, me), put(body, bytes{14, 1}), put(body, tag);
+            return ethernet(mac("33:33:00:00:00:02"), source, 0x86dd, icmp6(address, ip("ff02::2"), 133, body));
+        });
+    };
+    soliciting("router solicitation of its own", true, me, here6);
+    soliciting("router solicitation from another address", false, me, stranger6);
+    soliciting("router solicitation from another MAC", false, other, here6);
+    // Behind a header, or in pieces, where a filter that looks at ports and types sees none (RFC 7113).
+    const auto advertisement = [&](const bytes& tag) {
+        bytes body = {64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 14, 1};
+        put(body, tag);
+        return icmp6(here6, all_nodes, 134, body);
+    };
+    for (const auto& [what, type] : {std::pair{"hop-by-hop options", 0}, std::pair{"destination options", 60}})
+        add(std::string("router advertisement behind ") + what, false, [&](const bytes& tag) {
+            return ethernet(all_nodes_mac, me, 0x86dd, behind(advertisement(tag), static_cast<std::uint8_t>(type), {1, 4, 0, 0, 0, 0}));
+        });
+    add("router advertisement as a fragment that is whole", false, [&](const bytes& tag) {
+        return ethernet(all_nodes_mac, me, 0x86dd, behind(advertisement(tag), 44, {0, 0, 0, 0, 0, 1}));
+    });
+    const auto add_pieces = [&](const std::string& name, bool right, const mac_address& target, unsigned type, auto make) {
+        const auto tag = tag_of(all.size());
+        const auto [first, second] = in_pieces(make(tag), static_cast<unsigned>(all.size() + 1));
+        all.push_back({name, right || !pinned, ethernet(target, me, type, first), tag, ethernet(target, me, type, second)});
+    };
+    const auto padded = [](const bytes& tag) {
+        bytes text(1288);
+        put(text, tag);
+        return text;
+    };
+    add_pieces("router advertisement in pieces", false, all_nodes_mac, 0x86dd, [&](const bytes& tag) {
+        bytes body = {64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 253, 163};  // an unknown option of 1304 bytes
+        put(body, bytes(1296)), put(body, tag);
+        return icmp6(here6, all_nodes, 134, body);
+    });
+    add_pieces("UDP in pieces", true, peer, 0x0800, [&](const bytes& tag) { return udp(here, there, 777, 777, padded(tag)); });
+    add_pieces("UDP in pieces from another address", false, peer, 0x0800,
+               [&](const bytes& tag) { return udp(stranger, there, 777, 777, padded(tag)); });
+    add_pieces("DHCP answer in pieces", false, peer, 0x0800, [&](const bytes& tag) { return udp(here, there, 67, 68, padded(tag)); });
+    add_pieces("DHCPv6 answer in pieces", false, peer, 0x86dd, [&](const bytes& tag) { return udp(here6, there6, 547, 546, padded(tag)); });
+    for (const auto& [what, type] : {std::pair{"LLDP", 0x88cc}, std::pair{"MPLS", 0x8847}, std::pair{"PPPoE", 0x8863}})
+        add(what, false, [&, type = type](const bytes& tag) {
+            bytes body = {0, 1, 0x41, 0xff};
+            put(body, tag);
+            return ethernet(everybody, me, static_cast<unsigned>(type), body);
+        });
     add("an ethertype of its own making", false, [&](const bytes& tag) { return ethernet(peer, me, 0x88b5, tag); });
     add("an ethertype of its own making, to all", false, [&](const bytes& tag) { return ethernet(everybody, me, 0x88b5, tag); });
     return all;
@@ -168,14 +180,20 @@ TEST_CASE("nobody leaves his network by a tag of his own") {
     for (const std::string from : {"pinned", "loose"}) {
         const auto me = s.mac_of(from), peer = s.mac_of("near");
         std::vector<attempt> all;
-        for (const unsigned tci : {0x0000U, 0x0001U, 0x0002U, 0x0fffU}) {
-            for (const auto& target : {peer, everybody}) {
-                const auto tag = tag_of(all.size());
-                bytes inner;
-                put16(inner, tci), put16(inner, 0x0800), put(inner, udp(s.ip_of(from), s.ip_of("near"), 777, 777, tag));
-                all.push_back({"VLAN " + std::to_string(tci) + " to " + target.to_string(), false, ethernet(target, me, 0x8100, inner), tag});
-            }
-        }
+        // VID 0 is a priority alone; 0x88a8 is the outer tag of a provider, here also around an inner one.
+        for (const unsigned type : {0x8100U, 0x88a8U})
+            for (const unsigned tci : {0x0000U, 0x0001U, 0x0002U, 0x0fffU, 0xe000U, 0x1001U})
+                for (const bool twice : {false, true})
+                    for (const auto& target : {peer, everybody}) {
+                        const auto tag = tag_of(all.size());
+                        bytes inner;
+                        put16(inner, tci);
+                        if (twice) put16(inner, 0x8100), put16(inner, 1);
+                        put16(inner, 0x0800), put(inner, udp(s.ip_of(from), s.ip_of("near"), 777, 777, tag));
+                        all.push_back({"VLAN " + std::to_string(tci) + " of type " + std::to_string(type) + (twice ? " twice" : "") + " to " +
+                                           target.to_string(),
+                                       false, ethernet(target, me, type, inner), tag});
+                    }
         run(s, from, "near", all);
     }
 }
