@@ -4,12 +4,10 @@
 #include "weft/ovs/database.hpp"
 
 #include "ovs/rows.hpp"
-#include "ovs/unix_socket.hpp"
+#include "ovs/switch_start.hpp"
 #include "ovs/worker.hpp"
 
 #include <atomic>
-#include <cerrno>
-#include <filesystem>
 
 namespace weft::ovs {
 namespace {
@@ -176,21 +174,7 @@ result<std::vector<port_outcome>> database::commit(const change_set& changes, st
     return std::move(op.outcomes);
 }
 
-bool vswitchd_runs(const std::string& rundir) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
-        const auto name = entry.path().filename().string();
-        if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) {
-            continue;
-        }
-        // A full backlog is a daemon that is there.
-        const auto connected = connect_unix(entry.path(), "find ovs-vswitchd");
-        if (connected || connected.error().errnum == EAGAIN) {
-            return true;
-        }
-    }
-    return false;
-}
+bool vswitchd_runs(const std::string& rundir) { return !vswitchd_socket(rundir).empty(); }
 
 std::uint64_t database::writes() noexcept { return writes_done; }
 

@@ -9,6 +9,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -27,12 +28,11 @@ std::string record(const std::string& text) {
 
 using time_point = std::chrono::steady_clock::time_point;
 
-// One command of vswitchd's control socket on a connection of its own. Errors: what vswitchd answered, as protocol_error.
-result<void> command(const std::string& socket_path, const std::string& method, const std::string& argument, time_point end) {
+result<std::string> command(const std::string& socket_path, const std::string& method, const std::string& argument, time_point end) {
     auto socket = connect_unix(socket_path, "run command of vswitchd");
     if (!socket) return socket.error();
     boost::json::array arguments;
-    arguments.emplace_back(argument);
+    if (!argument.empty()) arguments.emplace_back(argument);
     const auto request = boost::json::serialize(boost::json::object{{"id", 0}, {"method", method}, {"params", std::move(arguments)}});
     // A hundred bytes fit an empty socket's buffer whole.
     if (::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
@@ -52,11 +52,29 @@ result<void> command(const std::string& socket_path, const std::string& method, 
     }
     const auto answer = parser.release();
     const auto* problem = answer.is_object() ? answer.as_object().if_contains("error") : nullptr;
-    if (problem == nullptr || problem->is_null()) return {};
+    const auto* said = answer.is_object() ? answer.as_object().if_contains("result") : nullptr;
+    if (problem == nullptr || problem->is_null()) return said && said->is_string() ? std::string(said->as_string()) : std::string();
     return error{errc::protocol_error, method, argument, problem->is_string() ? std::string(problem->as_string()) : boost::json::serialize(*problem)};
 }
 
 }  // namespace
+
+std::string vswitchd_socket(const std::string& rundir) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
+        const auto name = entry.path().filename().string();
+        if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) continue;
+        // A full backlog is a daemon that is there.
+        const auto connected = connect_unix(entry.path(), "find ovs-vswitchd");
+        if (connected || connected.error().errnum == EAGAIN) return entry.path();
+    }
+    return {};
+}
+
+result<std::string> ask_vswitchd(const std::string& control_socket, const std::string& method, const std::string& argument,
+                                 std::chrono::milliseconds deadline) {
+    return command(control_socket, method, argument, std::chrono::steady_clock::now() + deadline);
+}
 
 result<void> create_database(const std::string& path, const std::string& schema) {
     std::ifstream in(schema, std::ios::binary);
@@ -85,7 +103,7 @@ result<void> warm_datapath(const std::string& control_socket, std::chrono::milli
         }
         // vswitchd knows the command only once it has read its database, some milliseconds after the socket is there.
         const bool too_early = added.error().detail.find("not a valid command") != std::string::npos;
-        if (!too_early || std::chrono::steady_clock::now() >= end) return added;
+        if (!too_early || std::chrono::steady_clock::now() >= end) return added.error();
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }

@@ -60,6 +60,7 @@ void validate_hypervisors(const fabric&, findings&);  // shared segments, bridge
 void validate_tenants(const fabric&, findings&);
 // Security groups of a tenant, and what its ports say of them.
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);
+void validate_node_bounds(const fabric&, findings&);  // what the ports of one node may ask of it together
 void validate_later(const fabric&, findings&);  // what no role acts on yet
 void validate_rest(const fabric&, findings&);  // expectations, checks, lab
 

@@ -51,7 +51,7 @@ inline bytes ethernet(const mac_address& to, const mac_address& from, unsigned t
 // An IP packet of either family around `payload`, whose own checksum at `at` is filled in over the pseudo header.
 inline bytes packet(const ip_address& from, const ip_address& to, std::uint8_t protocol, bytes payload, std::size_t at, std::uint8_t hops = 255) {
     bytes pseudo;
-    if (from.is_v6() || protocol == 17) {
+    if (from.is_v6() || protocol == 17 || protocol == 6) {
         put(pseudo, from), put(pseudo, to);
         put16(pseudo, static_cast<unsigned>(payload.size())), put16(pseudo, protocol);
     }
@@ -81,6 +81,14 @@ inline bytes udp(const ip_address& from, const ip_address& to, unsigned source, 
     put16(b, source), put16(b, target), put16(b, static_cast<unsigned>(8 + text.size())), put16(b, 0);
     put(b, text);
     return packet(from, to, 17, b, 6);
+}
+
+// The first packet of a TCP connection, with text as its data.
+inline bytes tcp(const ip_address& from, const ip_address& to, unsigned source, unsigned target, const bytes& text) {
+    bytes b;
+    put16(b, source), put16(b, target);
+    put(b, bytes{0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0}), put(b, text);
+    return packet(from, to, 6, b, 16);
 }
 
 inline bytes icmp6(const ip_address& from, const ip_address& to, std::uint8_t type, const bytes& body) {
@@ -165,6 +173,11 @@ public:
     void send(bytes frame) const {
         frame.resize(std::max<std::size_t>(frame.size(), 60));
         REQUIRE(::send(fd_, frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size()));
+    }
+    // For other threads than the test's own.
+    bool try_send(bytes frame) const {
+        frame.resize(std::max<std::size_t>(frame.size(), 60));
+        return ::send(fd_, frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
     }
     // All frames that came in, until one satisfies `last` and 150 ms more, or until the time is over.
     template <class Last>
