@@ -224,4 +224,10 @@ inline std::vector<attempt> forgeries(const stage& s, const std::string& from, c
     return all;
 }
 
+// Whether a frame with this tag comes to a member in time.
+inline bool hears(const wire& at, const bytes& tag, std::chrono::milliseconds patience = std::chrono::milliseconds(3000)) {
+    const auto frames = at.collect([&](const bytes& f) { return holds(f, tag); }, patience);
+    return std::any_of(frames.begin(), frames.end(), [&](const bytes& f) { return holds(f, tag); });
+}
+
 }  // namespace weft::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Faults that others had, one test each, as far as values alone can show that weft has them not; the tests with packets are in
-// tests/lab/cve.cpp. That docs/security.md names no test that is not there is held here too.
+// tests/lab/cve.cpp and cve_around.cpp. That docs/security.md names no test that is not there is held here too.
 #include <algorithm>
 #include <filesystem>
 #include <regex>

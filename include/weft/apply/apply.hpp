@@ -21,7 +21,8 @@ result<host_state> observe(const place&, const host_state& wanted);
 result<plan> make_plan(const place&, const host_state& wanted);
 
 struct report { std::size_t steps = 0; std::uint64_t netlink_writes = 0, ovsdb_writes = 0, flow_writes = 0; std::vector<std::string> pending; };
-// Executes in order; on a failure undoes what was done, in reverse, and reports the first error. Reads back at the end.
+// Executes in order; on a failure undoes what was done, in reverse, and reports the first error. A service that does not start undoes
+// nothing: all else is done, and the error names each such service. Reads back at the end.
 result<report> execute(const place&, const plan&);
 // make_plan + execute.
 result<report> apply(const place&, const host_state& wanted);
