@@ -28,8 +28,9 @@ int check(const options& o) {
 }
 
 int allocate(const options& o) {
-    const fabric f = load(o);
     const std::string path = o.lock.empty() ? lock_path(o.file) : o.lock;
+    const lock_claim claim = lock_claim::take(path).value();
+    const fabric f = load(o);
     const roles::lock remembered = load_lock(path).value();
     const roles::allocation filled = roles::allocate(f, remembered).value();
     if (filled.lock != remembered) save_lock(path, filled.lock).value();

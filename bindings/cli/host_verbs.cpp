@@ -7,6 +7,7 @@
 
 #include "common.hpp"
 #include "weft/model/json.hpp"
+#include "weft/ovs/version.hpp"
 
 namespace weft::cli {
 
@@ -38,6 +39,16 @@ boost::json::array json_of(const std::vector<quarantined_port>& ports) {
     boost::json::array list;
     for (const quarantined_port& p : ports) list.push_back({{"port", p.port}, {"reason", p.reason}});
     return list;
+}
+
+// Which Open vSwitch runs here, and what its release was published with.
+void tell_version(const apply::place& place) {
+    const auto version = ovs::vswitchd_version(place.ovs_rundir);
+    if (!version) return;
+    std::string faults;
+    for (const std::string& id : ovs::known_faults(*version)) faults += (faults.empty() ? "" : ", ") + id;
+    std::printf("switch Open vSwitch %s%s\n", version->c_str(),
+                faults.empty() ? "" : (", published with " + faults + "; see whether its package mends them").c_str());
 }
 
 int print_report(const options& o, const apply::report& done, const char* nothing) {
@@ -120,6 +131,7 @@ int show(const options& o) {
     }
     const host_state seen = apply::observe(o.place, wanted).value();
     print(o.json ? to_json(seen) : describe(seen));
+    if (!o.json) tell_version(o.place);
     return 0;
 }
 

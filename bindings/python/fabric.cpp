@@ -41,6 +41,8 @@ py::list check_dicts(const fabric_object& f) {
 
 roles::lock allocate(fabric_object& f, const std::optional<roles::lock>& remembered, bool save) {
     if (save && f.path.empty()) refuse(f, "a fabric that came from text has no lock file to save");
+    std::optional<lock_claim> claim;
+    if (save) claim = lock_claim::take(lock_path(f.path)).value();
     roles::allocation filled = f.allocation(remembered);
     if (save) save_lock(lock_path(f.path), filled.lock).value();
     f.value = std::move(filled.fabric);

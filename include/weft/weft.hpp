@@ -15,6 +15,7 @@
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/database.hpp"
 #include "weft/ovs/flows.hpp"
+#include "weft/ovs/version.hpp"
 #include "weft/probe/announce.hpp"
 #include "weft/probe/probe.hpp"
 #include "weft/roles/roles.hpp"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
 // one nft transaction), services one by one; then their effects. On a failure what was done is undone in reverse, with the effects
-// of that. At the end the host is read back. May include: core, model, netlink, ovs, services.
+// of that, but for a service that does not start: all else is done then. At the end the host is read back.
+// May include: core, model, netlink, ovs, services.
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/quarantine.hpp"
@@ -65,13 +66,17 @@ public:
     }
 
     const std::vector<ovs::refused_flow>& refused_flows() const { return switch_.refused(); }
+    // What kept services from starting. A service is one network's: it must hold back nobody else's, and takes nothing of theirs back.
+    std::vector<error> not_started;
+    bool undoing = false;
 
 private:
     template <class F>
     result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, F run) {
         for (std::size_t i = first; i < last; ++i) {
-            if (auto ok = run(steps[i]); !ok) return ok;
-            done.push_back(i);
+            if (auto ok = run(steps[i]); ok) done.push_back(i);
+            else if (!undoing && steps[i].after && transport_of(steps[i]) == transport::services) not_started.push_back(ok.error());
+            else return ok;
         }
         return {};
     }
@@ -311,8 +316,15 @@ result<report> execute_locked(const place& where, const plan& p, std::vector<ovs
     if (auto ok = run_all(exec, p.steps, done); !ok) {
         auto failure = ok.error();
         if (refused != nullptr) *refused = exec.refused_flows();
+        exec.undoing = true;
         const auto remains = undo(exec, p.steps, done);
         failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
+        return failure;
+    }
+    if (!exec.not_started.empty()) {
+        auto failure = exec.not_started.front();
+        for (std::size_t i = 1; i < exec.not_started.size(); ++i) failure.detail += "; also: " + exec.not_started[i].message();
+        failure.detail += " (all else is done)";
         return failure;
     }
     return report_since(start, p);

@@ -8,6 +8,7 @@
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/database.hpp"
 #include "weft/ovs/flows.hpp"
+#include "weft/ovs/version.hpp"
 #include "weft/services/services.hpp"
 
 #include "apply/internal.hpp"
@@ -123,6 +124,11 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     if (concerned && !ovs::vswitchd_runs(where.ovs_rundir)) {
         return error{errc::unavailable, "plan", "ovs-vswitchd of " + where.ovs_rundir,
                      "it does not run: no control socket ovs-vswitchd.PID.ctl answers there; nothing was changed", 0};
+    }
+    if (concerned) {
+        const auto version = ovs::vswitchd_version(where.ovs_rundir);
+        if (!version) return version.error();
+        if (auto ok = ovs::check_version(*version); !ok) return ok.error();
     }
     const index seen_bridges(seen.bridges);
     for (const auto& [bridge, flows] : wanted.flows) {

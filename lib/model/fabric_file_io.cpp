@@ -3,10 +3,13 @@
 // YAML map in name order, so that a change of it reads well in a review. Fails by diagnostics or by error with the
 // errno.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
+#include <utility>
 
 #include "model/fabric_file_tree.hpp"
 #include "weft/model/fabric_file.hpp"
@@ -132,6 +135,28 @@ result<void> save_lock(const std::string& path, const std::map<std::string, std:
     const descriptor folder(::open(directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.get() >= 0) ::fsync(folder.get());
     return {};
+}
+
+result<lock_claim> lock_claim::take(const std::string& lock_path, std::chrono::milliseconds patience) {
+    const auto folder = directory_of(lock_path);
+    lock_claim claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (claim.fd_ < 0) return errno_error(errno, "open", folder);
+    for (const auto end = std::chrono::steady_clock::now() + patience; ::flock(claim.fd_, LOCK_EX | LOCK_NB) != 0;) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(errno, "lock", folder);
+        if (std::chrono::steady_clock::now() > end)
+            return error{errc::timed_out, "allocate", lock_path, "another process holds the lock's folder", 0};
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return claim;
+}
+
+lock_claim::lock_claim(lock_claim&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+lock_claim& lock_claim::operator=(lock_claim&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+}
+lock_claim::~lock_claim() {
+    if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace weft

@@ -12,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
-#include <optional>
 
 namespace weft::ovs {
 namespace {
@@ -20,39 +19,33 @@ namespace {
 namespace json = boost::json;
 constexpr const char* operation = "ask ovs-vswitchd";
 
-// A connection to the first control socket of the directory that takes one; the daemon's file may outlive it.
-std::optional<unique_fd> control_socket(const std::string& rundir, bool& busy) {
+}  // namespace
+
+std::string vswitchd_socket(const std::string& rundir) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
         const auto name = entry.path().filename().string();
         if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) {
             continue;
         }
-        auto connected = connect_unix(entry.path(), operation);
-        if (connected) {
-            return std::move(*connected);
-        }
         // A full backlog is a daemon that is there.
-        busy = busy || connected.error().errnum == EAGAIN;
+        const auto connected = connect_unix(entry.path(), operation);
+        if (connected || connected.error().errnum == EAGAIN) {
+            return entry.path();
+        }
     }
-    return std::nullopt;
+    return {};
 }
 
-}  // namespace
+bool vswitchd_runs(const std::string& rundir) { return !vswitchd_socket(rundir).empty(); }
 
-bool vswitchd_runs(const std::string& rundir) {
-    bool busy = false;
-    return control_socket(rundir, busy) || busy;
-}
-
-result<std::string> ask_vswitchd(const std::string& rundir, const std::string& command, const std::vector<std::string>& arguments,
+result<std::string> ask_vswitchd(const std::string& control_socket, const std::string& command, const std::vector<std::string>& arguments,
                                  std::chrono::milliseconds deadline) {
     const auto fail = [&](errc code, std::string words) { return error{code, operation, command, std::move(words), 0}; };
     const auto end = std::chrono::steady_clock::now() + deadline;
-    bool busy = false;
-    const auto socket = control_socket(rundir, busy);
+    const auto socket = connect_unix(control_socket, operation);
     if (!socket) {
-        return fail(errc::unavailable, "no control socket of " + rundir + " answers");
+        return socket.error();
     }
     const json::array words(arguments.begin(), arguments.end());
     const auto request = json::serialize(json::object{{"method", command}, {"params", words}, {"id", 0}});
@@ -84,7 +77,7 @@ result<std::string> ask_vswitchd(const std::string& rundir, const std::string& c
             parser.write_some(chunk.data(), static_cast<std::size_t>(n), bad);
         }
         if (n <= 0 || bad) {
-            return fail(errc::protocol_error, n <= 0 ? "the connection was closed" : "the answer is no JSON: " + bad.message());
+            return fail(n <= 0 ? errc::unavailable : errc::protocol_error, n <= 0 ? "the connection was closed" : "no JSON: " + bad.message());
         }
     }
     const auto answer = parser.release();

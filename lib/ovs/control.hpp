@@ -10,9 +10,12 @@
 
 namespace weft::ovs {
 
-// The text that a command answers. Equivalent to: ovs-appctl -t RUNDIR/ovs-vswitchd.PID.ctl COMMAND ARGUMENT...
-// Errors: unavailable (nothing listens), timed_out, protocol_error with vswitchd's own words.
-result<std::string> ask_vswitchd(const std::string& rundir, const std::string& command, const std::vector<std::string>& arguments,
+// The control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) that takes connections; "" where none does.
+std::string vswitchd_socket(const std::string& rundir);
+
+// The text that a command answers. Equivalent to: ovs-appctl -t SOCKET COMMAND ARGUMENT...
+// Errors: unavailable (nothing listens, or it hung up), timed_out, protocol_error with vswitchd's own words.
+result<std::string> ask_vswitchd(const std::string& control_socket, const std::string& command, const std::vector<std::string>& arguments,
                                  std::chrono::milliseconds deadline = std::chrono::seconds(5));
 
 }  // namespace weft::ovs

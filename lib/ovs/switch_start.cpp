@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The database file is written record by record; vswitchd is spoken to in JSON-RPC over its control socket. May
-// include: core, Boost.JSON, the shim. A half-written file is the caller's to remove; a datapath that could not be
+// The database file is written record by record; vswitchd is spoken to over its control socket. May
+// include: core, the shim. A half-written file is the caller's to remove; a datapath that could not be
 // warmed costs time only.
 #include "ovs/switch_start.hpp"
 
-#include <poll.h>
-#include <sys/socket.h>
-
-#include <boost/json.hpp>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
+#include "ovs/control.hpp"
 #include "ovs/idl_shim.h"
-#include "ovs/unix_socket.hpp"
 
 namespace weft::ovs {
 namespace {
@@ -23,37 +19,6 @@ std::string record(const std::string& text) {
     char digest[41];
     weft_sha1_hex(text.data(), text.size(), digest);
     return "OVSDB JSON " + std::to_string(text.size()) + " " + digest + "\n" + text;
-}
-
-using time_point = std::chrono::steady_clock::time_point;
-
-// One command of vswitchd's control socket on a connection of its own. Errors: what vswitchd answered, as protocol_error.
-result<void> command(const std::string& socket_path, const std::string& method, const std::string& argument, time_point end) {
-    auto socket = connect_unix(socket_path, "run command of vswitchd");
-    if (!socket) return socket.error();
-    boost::json::array arguments;
-    arguments.emplace_back(argument);
-    const auto request = boost::json::serialize(boost::json::object{{"id", 0}, {"method", method}, {"params", std::move(arguments)}});
-    // A hundred bytes fit an empty socket's buffer whole.
-    if (::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
-        return errno_error(errno, method, socket_path);
-    boost::json::stream_parser parser;
-    while (!parser.done()) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-        if (left.count() <= 0) return error{errc::timed_out, method, argument, "vswitchd did not answer"};
-        pollfd wait{socket->get(), POLLIN, 0};
-        if (::poll(&wait, 1, static_cast<int>(left.count())) <= 0) continue;
-        char chunk[512];
-        const auto n = ::recv(socket->get(), chunk, sizeof chunk, 0);
-        if (n <= 0) return error{errc::unavailable, method, argument, "vswitchd closed the connection"};
-        boost::system::error_code bad;
-        parser.write_some(chunk, static_cast<std::size_t>(n), bad);
-        if (bad) return error{errc::protocol_error, method, argument, bad.message()};
-    }
-    const auto answer = parser.release();
-    const auto* problem = answer.is_object() ? answer.as_object().if_contains("error") : nullptr;
-    if (problem == nullptr || problem->is_null()) return {};
-    return error{errc::protocol_error, method, argument, problem->is_string() ? std::string(problem->as_string()) : boost::json::serialize(*problem)};
 }
 
 }  // namespace
@@ -75,17 +40,18 @@ result<void> create_database(const std::string& path, const std::string& schema)
 
 result<void> warm_datapath(const std::string& control_socket, std::chrono::milliseconds deadline) {
     const auto end = std::chrono::steady_clock::now() + deadline;
+    const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()); };
     const std::string datapath = "netdev@weft-warm";
     for (;;) {
-        auto added = command(control_socket, "dpctl/add-dp", datapath, end);
+        auto added = ask_vswitchd(control_socket, "dpctl/add-dp", {datapath}, left());
         if (added) {
             // vswitchd itself removes it too, with its first bridge of that kind; then this finds nothing any more.
-            (void)command(control_socket, "dpctl/del-dp", datapath, end);
+            (void)ask_vswitchd(control_socket, "dpctl/del-dp", {datapath}, left());
             return {};
         }
         // vswitchd knows the command only once it has read its database, some milliseconds after the socket is there.
         const bool too_early = added.error().detail.find("not a valid command") != std::string::npos;
-        if (!too_early || std::chrono::steady_clock::now() >= end) return added;
+        if (!too_early || std::chrono::steady_clock::now() >= end) return added.error();
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }

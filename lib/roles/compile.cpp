@@ -28,9 +28,9 @@ void compilation::add_flow(const std::string& bridge, std::uint8_t table, std::u
 }
 
 void compilation::guard(const std::string& device) {
-    if (!netdev()) return;
-    guarded.insert(device);
+    // A port of the switch is nobody's interface: the host's own stack sends nothing of its own into it either.
     disable_ipv6(device);
+    if (netdev()) guarded.insert(device);
 }
 
 namespace {

@@ -17,11 +17,19 @@ struct network_view {
     bool routed;  // some router has the gateway's address
 };
 
+// What dnsmasq reads in a line of its hosts as something else than a name: a time (120, 45m, infinite) or a command.
+bool means_more(const std::string& name) {
+    const auto digits = name.find_first_not_of("0123456789");
+    const bool time = digits != 0 && (digits == std::string::npos ||
+                                      (digits + 1 == name.size() && std::string("smhdw").find(name[digits]) != std::string::npos));
+    return time || name == "infinite" || name == "ignore";
+}
+
 // A port's name where it may be a host's; else one made of its address.
 std::string host_name(const std::string& port, const ip_address& address) {
     const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
     if (!port.empty() && port.size() <= 63 && port.front() != '-' && port.back() != '-' &&
-        std::all_of(port.begin(), port.end(), fits))
+        std::all_of(port.begin(), port.end(), fits) && !means_more(port))
         return port;
     auto name = "host-" + address.to_string();
     std::replace(name.begin(), name.end(), '.', '-');

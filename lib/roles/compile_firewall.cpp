@@ -126,6 +126,13 @@ private:
         }
         for (const auto table : {egress_accepted, ingress_accepted}) add(table, 200, fmt::format("reg7=0x{:x}", ovs::asking), "drop");
         for (const auto table : {ovs::ask_sender_table, ovs::ask_receiver_table}) add(table, 0, "", "drop");
+        // A fragment shows no ports, so one of a DHCP server's answer passes the pins by its source alone. Conntrack puts the
+        // packet together and knows them, as the connection's first ones or as the answer to a client's.
+        for (const char* ip : {"ip", "ipv6"}) {
+            const auto [server, client] = ip == std::string("ip") ? std::pair{67, 68} : std::pair{547, 546};
+            add(egress_rules, 105, fmt::format("ct_state=+trk-inv-rpl,{},ct_nw_proto=17,ct_tp_src={},ct_tp_dst={}", ip, server, client), "drop");
+            add(egress_rules, 105, fmt::format("ct_state=+trk-inv+rpl,{},ct_nw_proto=17,ct_tp_src={},ct_tp_dst={}", ip, client, server), "drop");
+        }
         // The last table that accepts a packet writes its connection down, so that the answer is known.
         for (const auto table : {egress_accepted, ingress_accepted}) {
             const auto next = to(table == egress_accepted ? forward : deliver);

@@ -51,6 +51,8 @@ void bridge_for_guests(compilation& c, placed_nic& nic, link& physical, const st
     bridge_options options;
     options.stp = false;
     options.mcast_snooping = false;
+    // With 0, as some set it for a bridge of two ports, every guest would hear what is for the others.
+    options.ageing_time = 30000;  // in 1/100 s
     bridge.options = options;
     // Pinned, or the bridge would take the lowest MAC of its ports, and change it when a guest comes or goes.
     if (const auto mac = c.facts.nic_macs.find(nic.device); mac != c.facts.nic_macs.end()) bridge.mac = mac->second;

@@ -9,6 +9,8 @@
 namespace weft::roles {
 
 inline constexpr std::size_t most_allowed_addresses = 16, most_rules = 256;  // per port, per group
+// Of all groups of a port together, and of all ports of a node together: no tenant fills a node's flow tables.
+inline constexpr std::size_t most_rules_of_port = 1024, most_allowed_addresses_of_node = 4096, most_rules_of_node = 65536;
 inline constexpr const char* default_group = "default";
 
 enum class direction { ingress, egress };

@@ -62,6 +62,7 @@ void validate_tenants(const fabric&, findings&);
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);
 // Extra routes, source NAT and metadata of a tenant's routers.
 void validate_routers(const fabric&, const std::string& tenant_name, const tenant&, findings&);
+void validate_node_bounds(const fabric&, findings&);  // what the ports of one node may ask of it together
 void validate_later(const fabric&, findings&);  // what no role acts on yet
 void validate_rest(const fabric&, findings&);  // expectations, checks, lab
 

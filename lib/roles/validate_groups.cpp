@@ -41,6 +41,14 @@ void check_rules(const std::string& list, const tenant& t, const std::vector<sec
     for (std::size_t i = 0; i < rules.size(); ++i) check_rule(list + "[" + std::to_string(i) + "]", t, rules[i], out);
 }
 
+std::size_t rules_of_port(const tenant& t, const tenant_port& p) {
+    std::size_t all = 0;
+    for (const auto& name : groups_of(t, p))
+        if (const auto group = t.security_groups.find(name); group != t.security_groups.end())
+            all += group->second.ingress.size() + (group->second.egress ? group->second.egress->size() : 0);
+    return all;
+}
+
 void check_port(const std::string& path, const tenant& t, const tenant_port& p, findings& out) {
     for (const auto& group : p.security_groups)
         if (!t.security_groups.count(group))
@@ -52,6 +60,9 @@ void check_port(const std::string& path, const tenant& t, const tenant_port& p, 
     if (p.allowed_addresses.size() > most_allowed_addresses)
         out.error(p.place, path + ".allowed-addresses", std::to_string(p.allowed_addresses.size()), "are too many",
                   "at most " + std::to_string(most_allowed_addresses));
+    if (const auto rules = rules_of_port(t, p); rules > most_rules_of_port)
+        out.error(p.place, path + ".security-groups", std::to_string(rules) + " rules", "are too many for one port",
+                  "at most " + std::to_string(most_rules_of_port) + " in all its groups together");
     for (std::size_t i = 0; i < p.allowed_addresses.size(); ++i) {
         const auto& pair = p.allowed_addresses[i];
         const auto at = path + ".allowed-addresses[" + std::to_string(i) + "]";
@@ -77,6 +88,27 @@ void validate_groups(const std::string& tenant_name, const tenant& t, findings& 
         if (group.egress) check_rules(path + ".egress", t, *group.egress, out);
     }
     for (const auto& [name, p] : t.ports) check_port("tenants." + tenant_name + ".ports." + name, t, p, out);
+}
+
+// The port that brings a node over its bound is the one that is told.
+void validate_node_bounds(const fabric& f, findings& out) {
+    struct sum {
+        std::size_t pairs = 0, rules = 0;
+    };
+    std::map<std::string, sum> nodes;
+    for (const auto& [tenant_name, t] : f.tenants)
+        for (const auto& [name, p] : t.ports) {
+            auto& all = nodes[p.node];
+            const auto path = "tenants." + tenant_name + ".ports." + name;
+            const auto bound = [&](std::size_t& n, std::size_t more, std::size_t most, const char* key, const char* what) {
+                if (n <= most && n + more > most)
+                    out.error(p.place, path + key, std::to_string(n + more) + what,
+                              "are too many for the node " + p.node, "at most " + std::to_string(most) + " of all its ports together");
+                n += more;
+            };
+            bound(all.pairs, p.allowed_addresses.size(), most_allowed_addresses_of_node, ".allowed-addresses", " allowed addresses");
+            bound(all.rules, rules_of_port(t, p), most_rules_of_node, ".security-groups", " rules");
+        }
 }
 
 }  // namespace weft::roles

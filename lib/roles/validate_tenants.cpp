@@ -8,6 +8,9 @@
 namespace weft::roles {
 namespace {
 
+// A DHCP option holds 255 bytes: 63 servers, or 28 routes, of which one is the default route told again.
+constexpr std::size_t most_name_servers = 16, most_routes = 24;
+
 struct shared {
     std::map<std::uint32_t, std::string> ids;
     std::map<std::string, address_book> external;
@@ -22,6 +25,17 @@ void check_dhcp(const fabric& f, const std::string& path, const tenant& t, const
         if (!n.dhcp)
             out.error(n.place, path + ".dhcp-address", n.dhcp_address->to_string(), "needs DHCP", "no dhcp: false");
     }
+    // Whatever dnsmasq refuses would be found out on the node only, where it serves other tenants too.
+    for (const auto& server : n.dns)
+        if (server.is_v6() || server.is_unspecified() || server.is_multicast())
+            out.error(n.place, path + ".dns", server.to_string(), "is no server that DHCP for IPv4 can tell",
+                      "a unicast IPv4 address");
+    if (n.dns.size() > most_name_servers)
+        out.error(n.place, path + ".dns", std::to_string(n.dns.size()), "are too many for one DHCP option",
+                  "at most " + std::to_string(most_name_servers));
+    if (n.routes.size() > most_routes)
+        out.error(n.place, path + ".routes", std::to_string(n.routes.size()), "are too many for one DHCP option",
+                  "at most " + std::to_string(most_routes));
     for (std::size_t i = 0; i < n.routes.size(); ++i) {
         const auto& r = n.routes[i];
         const auto at = path + ".routes[" + std::to_string(i) + "]";
@@ -213,6 +227,7 @@ void validate_tenants(const fabric& f, findings& out) {
         validate_groups(name, t, out);
         check_ports(f, name, t, all, out);
     }
+    validate_node_bounds(f, out);
 }
 
 }  // namespace weft::roles

@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace weft::test {
@@ -50,7 +51,7 @@ inline bytes ethernet(const mac_address& to, const mac_address& from, unsigned t
 // An IP packet of either family around `payload`, whose own checksum at `at` is filled in over the pseudo header.
 inline bytes packet(const ip_address& from, const ip_address& to, std::uint8_t protocol, bytes payload, std::size_t at, std::uint8_t hops = 255) {
     bytes pseudo;
-    if (from.is_v6() || protocol == 17) {
+    if (from.is_v6() || protocol == 17 || protocol == 6) {
         put(pseudo, from), put(pseudo, to);
         put16(pseudo, static_cast<unsigned>(payload.size())), put16(pseudo, protocol);
     }
@@ -82,10 +83,55 @@ inline bytes udp(const ip_address& from, const ip_address& to, unsigned source, 
     return packet(from, to, 17, b, 6);
 }
 
+// The first packet of a TCP connection, with text as its data.
+inline bytes tcp(const ip_address& from, const ip_address& to, unsigned source, unsigned target, const bytes& text) {
+    bytes b;
+    put16(b, source), put16(b, target);
+    put(b, bytes{0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0}), put(b, text);
+    return packet(from, to, 6, b, 16);
+}
+
 inline bytes icmp6(const ip_address& from, const ip_address& to, std::uint8_t type, const bytes& body) {
     bytes b = {type, 0, 0, 0};
     put(b, body);
     return packet(from, to, 58, b, 2);
+}
+
+// An IPv6 packet with one more header before its payload; `rest` is the header but for its first two bytes.
+inline bytes behind(bytes whole, std::uint8_t type, bytes rest) {
+    bytes header = {whole[6], static_cast<std::uint8_t>(type == 44 ? 0 : (rest.size() + 2) / 8 - 1)};
+    put(header, rest);
+    whole[6] = type;
+    const auto size = static_cast<unsigned>((whole[4] << 8 | whole[5]) + header.size());
+    whole[4] = static_cast<std::uint8_t>(size >> 8), whole[5] = static_cast<std::uint8_t>(size);
+    whole.insert(whole.begin() + 40, header.begin(), header.end());
+    return whole;
+}
+
+// A packet of either family as two fragments, the first with the ports or the type; smaller first ones are refused by the
+// userspace switch.
+inline std::pair<bytes, bytes> in_pieces(const bytes& whole, unsigned id) {
+    constexpr std::size_t cut = 1280;
+    const bool v6 = whole[0] >> 4 == 6;
+    const std::size_t header = v6 ? 40 : 20;
+    const auto piece = [&](std::size_t from, std::size_t to, bool more) {
+        bytes b(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(header));
+        put(b, bytes(whole.begin() + static_cast<std::ptrdiff_t>(header + from), whole.begin() + static_cast<std::ptrdiff_t>(header + to)));
+        if (v6) {
+            const auto size = to - from;
+            b[4] = static_cast<std::uint8_t>(size >> 8), b[5] = static_cast<std::uint8_t>(size);
+            return behind(b, 44, {static_cast<std::uint8_t>(from >> 8), static_cast<std::uint8_t>(from | (more ? 1 : 0)), 0, 0, 0x77,
+                                  static_cast<std::uint8_t>(id)});
+        }
+        b[2] = static_cast<std::uint8_t>(b.size() >> 8), b[3] = static_cast<std::uint8_t>(b.size());
+        b[4] = 0x77, b[5] = static_cast<std::uint8_t>(id);
+        b[6] = more ? 0x20 : 0, b[7] = static_cast<std::uint8_t>(from / 8);
+        b[10] = b[11] = 0;
+        const auto sum = checksum(bytes(b.begin(), b.begin() + 20));
+        b[10] = static_cast<std::uint8_t>(sum >> 8), b[11] = static_cast<std::uint8_t>(sum);
+        return b;
+    };
+    return {piece(0, cut, true), piece(cut, whole.size() - header, false)};
 }
 
 // An ARP request or answer; `tag` is a padding that tells frames apart.
@@ -127,6 +173,11 @@ public:
     void send(bytes frame) const {
         frame.resize(std::max<std::size_t>(frame.size(), 60));
         REQUIRE(::send(fd_, frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size()));
+    }
+    // For other threads than the test's own.
+    bool try_send(bytes frame) const {
+        frame.resize(std::max<std::size_t>(frame.size(), 60));
+        return ::send(fd_, frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
     }
     // All frames that came in, until one satisfies `last` and 150 ms more, or until the time is over.
     template <class Last>

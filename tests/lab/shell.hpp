@@ -66,4 +66,17 @@ inline outcome shell(const std::string& command, const std::string& lab = {}, co
     return out;
 }
 
+// What a command said on a member; it must have gone well.
+inline std::string said(const std::string& command, const std::string& lab, const std::string& member) {
+    const auto done = shell(command, lab, member);
+    INFO(member << ": " << command << ": " << done.text);
+    REQUIRE(done.status == 0);
+    return done.text;
+}
+
+// `weft VERB FILE --node NODE` on that node.
+inline outcome weft_on(const std::string& node, const std::string& lab, const std::string& verb, const fabric_file& file) {
+    return shell(program + " " + verb + " " + file.path.string() + " --node " + node, lab, node);
+}
+
 }  // namespace weft::test

@@ -6,6 +6,8 @@
 
 #include "weft/model/fabric.hpp"
 
+#include <chrono>
+
 namespace weft {
 
 struct parsed_fabric { weft::fabric fabric; std::vector<diagnostic> diagnostics; bool ok() const; };
@@ -18,6 +20,21 @@ parsed_fabric load_fabric(const std::string& path);
 std::string lock_path(const std::string& fabric_path);
 result<std::map<std::string, std::string>> load_lock(const std::string& path);  // an absent file gives an empty map
 result<void> save_lock(const std::string& path, const std::map<std::string, std::string>&);  // temporary file, fsync, rename
+
+// Held by who reads a lock, allocates and saves it, from before he reads the fabric file: else of two at once the one that read first
+// might save last, and the next run would give away again what the other one gave. It is flock's on the lock's folder, so that it ends
+// with the process however that ends. Errors: timed_out.
+class lock_claim {
+public:
+    static result<lock_claim> take(const std::string& lock_path, std::chrono::milliseconds patience = std::chrono::seconds(30));
+    lock_claim(lock_claim&&) noexcept;
+    lock_claim& operator=(lock_claim&&) noexcept;
+    ~lock_claim();
+
+private:
+    explicit lock_claim(int fd) : fd_(fd) {}
+    int fd_ = -1;
+};
 
 // JSON Schema (draft 2020-12) of the fabric file.
 std::string fabric_schema();
