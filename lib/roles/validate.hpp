@@ -60,6 +60,8 @@ void validate_hypervisors(const fabric&, findings&);  // shared segments, bridge
 void validate_tenants(const fabric&, findings&);
 // Security groups of a tenant, and what its ports say of them.
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);
+// How the device of the port at `path` comes about.
+void validate_attach(const std::string& path, const tenant_port&, findings&);
 void validate_later(const fabric&, findings&);  // what no role acts on yet
 void validate_rest(const fabric&, findings&);  // expectations, checks, lab
 

@@ -13,18 +13,12 @@ void router_later(const std::string& path, const router& r, findings& out) {
     if (r.metadata) out.warning(r.place, path + ".metadata", r.metadata->address.to_string(), later);
 }
 
-void port_later(const std::string& path, const tenant_port& p, findings& out) {
-    if (p.attach != "plugged") out.warning(p.place, path + ".attach", p.attach, later);
-    if (!p.user.empty()) out.warning(p.place, path + ".user", p.user, later);
-}
-
 }  // namespace
 
 void validate_later(const fabric& f, findings& out) {
     for (const auto& [tenant_name, t] : f.tenants) {
         const auto path = "tenants." + tenant_name;
         for (const auto& [name, r] : t.routers) router_later(path + ".routers." + name, r, out);
-        for (const auto& [name, p] : t.ports) port_later(path + ".ports." + name, p, out);
     }
 }
 

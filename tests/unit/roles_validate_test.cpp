@@ -48,7 +48,6 @@ TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[r
     told("{ router1: { ", "{ router1: { snat: false, ", 32, 34, "false");
     told("{ router1: { ", "{ router1: { metadata: { address: 10.10.10.51, port: 8775 }, ", 32, 28, "10.10.10.51");
     told("{ router1: { ", "{ router1: { routes: [{ to: 10.9.0.0/16, via: 50.50.1.3 }], ", 32, 28, "10.9.0.0/16");
-    told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
 }
 
 TEST_CASE("a segment that management and vm-config share is warned of, with what is done about it", "[roles][validate]") {

@@ -13,7 +13,9 @@ struct place {
     std::string ovs_rundir = "/var/run/openvswitch";
 };
 
-// What compile needs to know of the host: datapath, NIC MACs, remembered local VLANs, ports that exist. Writes nothing.
+// The ids of the users that the node's taps are for, by this machine's user database. Errors: not_found.
+result<std::map<std::string, std::uint32_t>> users(const fabric&, const std::string& node);
+// What compile needs to know of the host: datapath, NIC MACs, remembered local VLANs, ports that exist, users. Writes nothing.
 result<host_facts> facts(const place&, const fabric&, const std::string& node);
 // The live state of all that `wanted` names or that bears our mark. Writes nothing.
 result<host_state> observe(const place&, const host_state& wanted);
