@@ -54,7 +54,9 @@ host_state wanted(const fabric_object& f, const std::string& node, const apply::
 }
 
 py::object compile(const fabric_object& f, const std::string& node) {
-    return from_json(to_json(roles::compile(f.complete(), node, host_facts{}).value()));
+    host_facts facts;  // no host's; only a name of a user must be looked up somewhere
+    facts.users = apply::users(f.complete(), node).value();
+    return from_json(to_json(roles::compile(f.complete(), node, facts).value()));
 }
 
 py::object make_plan(const fabric_object& f, const std::string& node, const std::string& netns,
