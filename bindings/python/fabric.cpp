@@ -68,7 +68,11 @@ py::object make_plan(const fabric_object& f, const std::string& node, const std:
 py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns,
                   const std::string& rundir) {
     const apply::place place{netns, rundir};
-    return to_dict(unlocked([&] { return apply::apply(place, wanted(f, node, place)); }));
+    return to_dict(unlocked([&] {
+        return apply::apply(
+            place, [&]() -> result<host_state> { return wanted(f, node, place); },
+            [&] { return apply::remember_fabric(f.complete(), node); });
+    }));
 }
 
 py::list expectations(const fabric_object& f) {

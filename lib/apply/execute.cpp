@@ -316,10 +316,9 @@ result<report> execute(const place& where, const plan& p) {
     return execute_locked(where, p);
 }
 
-result<report> apply(const place& where, const host_state& wanted) {
-    auto lock = host_lock::take(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
+namespace {
+
+result<report> apply_locked(const place& where, const host_state& wanted) {
     auto p = make_plan(where, wanted);
     if (!p) return p.error();
     if (p->empty()) return report{0, 0, 0, 0, p->pending};
@@ -332,6 +331,24 @@ result<report> apply(const place& where, const host_state& wanted) {
                      std::to_string(left->steps.size()) + " steps are still open after apply, the first: " + left->steps[0].to_string(), 0};
     }
     return done;
+}
+
+}  // namespace
+
+result<report> apply(const place& where, const host_state& wanted) {
+    return apply(where, [&]() -> result<host_state> { return wanted; });
+}
+
+result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    const auto database = held_database(where);
+    const auto state = wanted();
+    if (!state) return state.error();
+    auto made = apply_locked(where, *state);
+    if (!made || !done) return made;
+    if (auto ok = done(); !ok) return ok.error();
+    return made;
 }
 
 result<report> remove(const place& where, const std::string& fabric, const std::string& node) {
@@ -347,6 +364,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     auto done = execute_locked(where, *p);
     if (done) {
         if (auto ok = remember_settings(fabric, node, {}); !ok) return ok.error();
+        if (auto ok = remember_text(fabric, node, ""); !ok) return ok.error();
     }
     return done;
 }

@@ -5,7 +5,9 @@
 
 #include "weft/model/ovs.hpp"
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@ struct announced_port {
     std::string device, iface_id;
     bool bound = false;  // by us, in a run before
     bool open = false;   // the switch has the device, or has not tried yet
+    std::optional<std::int64_t> number;  // the switch's, by which its flows know the device
     friend auto operator<=>(const announced_port&, const announced_port&) = default;
 };
 

@@ -5,6 +5,8 @@
 #include "weft/model/fabric.hpp"
 #include "weft/model/plan.hpp"
 
+#include <functional>
+
 namespace weft::apply {
 
 // Where a host is: "" and the default run directory for the machine itself.
@@ -27,6 +29,13 @@ struct report { std::size_t steps = 0; std::uint64_t netlink_writes = 0, ovsdb_w
 result<report> execute(const place&, const plan&);
 // make_plan + execute.
 result<report> apply(const place&, const host_state& wanted);
+// The same for a state that is compiled under the host's lock, so that no other run comes between its facts and its steps;
+// `done` runs under it too, once the state stands.
+result<report> apply(const place&, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done = {});
+// The fabric that the node was last made from, complete: whoever applies it anew later (follow) must not use another.
+// It outlives the boot and goes with `remove`. Errors: not_found.
+result<void> remember_fabric(const fabric&, const std::string& node);
+result<fabric> remembered_fabric(const std::string& name, const std::string& node);
 // All that bears our mark goes; sysctls and addresses that were found come back.
 result<report> remove(const place&, const std::string& fabric, const std::string& node);
 
