@@ -171,7 +171,10 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
             if (network != p.other_config.end() && p.tag && *p.tag != 4095) out.local_vlans[network->second] = *p.tag;
         }
     }
-    out.present_ports = chosen_ports(announced_ports(*bridges));
+    auto announced = announced_ports(*bridges);
+    // The userspace datapath does not say that a device went from under it.
+    for (auto& p : announced) p.open = p.open && (!p.type.empty() || by_name.find(p.device));
+    out.present_ports = chosen_ports(announced);
     return out;
 }
 

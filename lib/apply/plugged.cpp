@@ -15,7 +15,7 @@ std::vector<announced_port> announced_ports(const std::vector<ovs::bridge_row>& 
             if (p.external_ids.contains(ovs::mark_fabric) && !bound) continue;
             for (const auto& i : p.interfaces)
                 if (const auto id = i.external_ids.find("iface-id"); id != i.external_ids.end())
-                    out.push_back({p.name, id->second, bound, i.ofport != -1 && i.error.empty(), i.ofport});
+                    out.push_back({p.name, id->second, bound, i.ofport != -1 && i.error.empty(), i.ofport, i.type});
         }
     }
     std::sort(out.begin(), out.end());

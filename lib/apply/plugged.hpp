@@ -18,6 +18,7 @@ struct announced_port {
     bool bound = false;  // by us, in a run before
     bool open = false;   // the switch has the device, or has not tried yet
     std::optional<std::int64_t> number;  // the switch's, by which its flows know the device
+    std::string type;                    // of the interface; "" is a link of this host
     friend auto operator<=>(const announced_port&, const announced_port&) = default;
 };
 
