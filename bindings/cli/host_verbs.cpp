@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common.hpp"
+#include "ports.hpp"
 #include "weft/apply/follow.hpp"
 #include "weft/model/json.hpp"
 
@@ -157,12 +158,24 @@ std::string fabric_here(const options& o) {
 
 int show(const options& o) {
     host_state wanted;
+    boost::json::array ports;
     if (!o.file.empty()) {
         if (o.node.empty()) fail(errc::invalid_input, "show", o.file, "FILE needs --node");
-        wanted = wanted_state(o);
+        const fabric f = fabric_with_node(o);
+        const host_facts facts = apply::facts(o.place, f, o.node).value();
+        wanted = roles::compile(f, o.node, facts).value();
+        ports = ports_json(f, o.node, facts);
     }
     const host_state seen = apply::observe(o.place, wanted).value();
-    print(o.json ? to_json(seen) : describe(seen));
+    if (!o.json) {
+        print(describe(seen) + ports_text(ports));
+    } else if (ports.empty()) {
+        print(to_json(seen));
+    } else {
+        auto shown = boost::json::parse(to_json(seen)).as_object();
+        shown.emplace("ports", std::move(ports));
+        print(boost::json::serialize(shown));
+    }
     return 0;
 }
 

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -140,9 +140,8 @@ def test_a_real_qemu_run_by_the_taps_user_boots_from_the_network(lab):
     device, _ = tap_of(lab)
     process = subprocess.Popen(
         [PROGRAM, "lab", "exec", f"{lab.name}/{NODE}", "--", "setpriv", "--reuid", str(OWNER), "--regid", str(OWNER), "--clear-groups",
-         "qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
-         "-serial", "none", "-boot", "n", "-netdev", f"tap,id=net0,ifname={device},script=no,downscript=no,vnet_hdr=off",
-         "-device", f"virtio-net-pci,netdev=net0,mac={MAC}"], stderr=subprocess.PIPE, text=True)
+         GUESTS.parent / "vm2.sh", "-accel", "tcg", "-nodefaults", "-no-user-config", "-monitor", "none", "-serial", "none"],
+        stderr=subprocess.PIPE, text=True)
     try:
         eventually(lambda: "LOWER_UP" in link(lab, device)["flags"])
         # The boot ROM of the card asks for an address and is given that of the port.
@@ -153,3 +152,27 @@ def test_a_real_qemu_run_by_the_taps_user_boots_from_the_network(lab):
         process.kill()
         _, said = process.communicate(timeout=10)
     assert said == ""
+
+
+def test_the_examples_for_libvirt_and_qemu_have_the_values_that_weft_shows(lab):
+    ports = {p["port"]: p for p in json.loads(lab.on(NODE, "show", "--json").stdout)["ports"]}
+    said = lab.on(NODE, "show").stdout
+    for p in ports.values():
+        assert f"port {p['port']} id {p['id']} mac {p['mac']} address {p['address']} mtu {p['mtu']} {p['attach']}, device {p['device']}" in said
+    plugged = ElementTree.parse(GUESTS.parent / "vm1.xml").find("./devices/interface")
+    vm1 = ports["proj_one/vm1"]
+    assert plugged.get("type") == "bridge" and plugged.find("source").get("bridge") == "br-int"
+    assert plugged.find("mac").get("address") == vm1["mac"]
+    assert plugged.find("virtualport").get("type") == "openvswitch"
+    assert plugged.find("virtualport/parameters").get("interfaceid") == vm1["id"]
+    assert plugged.find("target").get("dev") == vm1["tap"]
+
+    domain = ElementTree.parse(GUESTS.parent / "vm2.xml").getroot()
+    made, vm2 = domain.find("./devices/interface"), ports["proj_one/vm2"]
+    assert made.get("type") == "ethernet" and made.find("target").attrib == {"dev": vm2["device"], "managed": "no"}
+    assert made.find("mac").get("address") == vm2["mac"]
+    device, ids = tap_of(lab)
+    assert device == vm2["device"] and ids["iface-id"] == vm2["id"]
+    assert domain.find("uuid").text == ids["vm-uuid"]
+    command = (GUESTS.parent / "vm2.sh").read_text()
+    assert f"ifname={vm2['device']}," in command and f"mac={vm2['mac']} " in command
