@@ -204,7 +204,8 @@ int plan(const options& o) {
 }
 
 int apply(const options& o) {
-    if (o.follow && o.json) fail(errc::invalid_input, "apply", o.file, "--follow tells its lines as text only; leave --json out");
+    if (o.follow && o.json)
+        fail(errc::invalid_input, "apply", o.file, "--follow tells its lines as text only; leave --json out");
     const fabric f = fabric_with_node(o);
     const int status = print_report(o, apply_fabric(o, f).value(), "nothing to do");
     if (o.follow) follow_ports(o, f.name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ports of a node's guests, out of the fabric and this host's facts. Pure. May include: weft headers, Boost.JSON, fmt.
+// The ports of a node's guests, out of the fabric and this host's facts. Pure. May include: weft headers, Boost.JSON,
+// fmt.
 #include "ports.hpp"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop of follow(). It keeps no state beside what it has told: what is bound is read from the rows, as a run by hand
-// may change it at any time. May include: core, model, ovs.
+// The loop of follow(). It keeps no state beside what it has told: what is bound is read from the rows, as a run by
+// hand may change it at any time. May include: core, model, ovs.
 #include "weft/apply/follow.hpp"
 
 #include <algorithm>
@@ -55,7 +55,8 @@ public:
             if (!more || !*more) return more ? result<bool>(true) : more.error();
             pause_ = first_pause;
             failure_.clear();
-            quiet_ = std::clamp(std::chrono::duration_cast<milliseconds>(clock::now() - start), shortest_quiet, longest_quiet);
+            quiet_ = std::clamp(std::chrono::duration_cast<milliseconds>(clock::now() - start), shortest_quiet,
+                                longest_quiet);
             if (rows = database->snapshot(); !rows) return rows.error();
             tell_of(*rows);
             while (plugs_of(*rows) == handled) {
@@ -90,7 +91,8 @@ private:
         std::map<std::string, binding> bound;
         for (const auto& b : rows)
             for (const auto& p : b.ports)
-                if (const auto object = p.external_ids.find(ovs::mark_object); p.other_config.contains("weft-bound") && object != p.external_ids.end())
+                if (const auto object = p.external_ids.find(ovs::mark_object);
+                    p.other_config.contains("weft-bound") && object != p.external_ids.end())
                     bound[p.name] = {object->second, p.tag.value_or(0)};
         for (const auto& [device, was] : bound_)
             if (const auto now = bound.find(device); now == bound.end() || now->second.port != was.port)
@@ -104,8 +106,10 @@ private:
             if (p.bound) continue;
             const auto holder = chosen.find(p.iface_id);
             std::string why = "it is no port of this node";
-            if (!p.open) why = "the switch cannot open the device";
-            else if (holder != chosen.end() && holder->second != p.device) why = holder->second + " has the id already";
+            if (!p.open)
+                why = "the switch cannot open the device";
+            else if (holder != chosen.end() && holder->second != p.device)
+                why = holder->second + " has the id already";
             ignored.insert(p.device + " with iface-id " + p.iface_id + ": " + why);
         }
         for (const auto& line : ignored)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The users of a node's taps, as this machine's user database (getpwnam_r) knows them. May include: core, model, libc.
-#include "weft/apply/apply.hpp"
-
 #include <pwd.h>
 
 #include <cerrno>
+
+#include "weft/apply/apply.hpp"
 
 namespace weft::apply {
 namespace {
@@ -14,7 +14,8 @@ result<std::uint32_t> id_of(const std::string& user, const std::string& port) {
     passwd entry{};
     passwd* found = nullptr;
     int problem = ERANGE;
-    for (std::vector<char> buffer(4096); problem == ERANGE && buffer.size() <= largest_entry; buffer.resize(buffer.size() * 4))
+    for (std::vector<char> buffer(4096); problem == ERANGE && buffer.size() <= largest_entry;
+         buffer.resize(buffer.size() * 4))
         problem = ::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found);
     if (found != nullptr) return entry.pw_uid;
     const std::string object = "user " + user + " of port " + port;

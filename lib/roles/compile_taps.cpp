@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ports with `attach: tap`: the device is made before its guest is, for one user who may open it, and stands in br-int with
-// all that libvirt and Nova would write there. Pure; fails where a user's name has no id among the host's facts.
+// Ports with `attach: tap`: the device is made before its guest is, for one user who may open it, and stands in br-int
+// with all that libvirt and Nova would write there. Pure; fails where a user's name has no id among the host's facts.
 #include "roles/compile.hpp"
 
 namespace weft::roles {
@@ -9,7 +9,8 @@ namespace {
 result<std::uint32_t> owner_of(const compilation& c, const std::string& path, const tenant_port& port) {
     if (const auto id = numeric_user(port.user)) return *id;
     if (const auto known = c.facts.users.find(port.user); known != c.facts.users.end()) return known->second;
-    return error{errc::not_found, "compile", path, "user " + port.user + " is not known on node " + c.name + "; a number needs no look-up", 0};
+    return error{errc::not_found, "compile", path,
+                 "user " + port.user + " is not known on node " + c.name + "; a number needs no look-up", 0};
 }
 
 ovs::port_row row_of(const compilation& c, const std::string& tap, const std::string& path, const std::string& network,

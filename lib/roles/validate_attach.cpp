@@ -14,7 +14,8 @@ bool digit(char c) { return c >= '0' && c <= '9'; }
 bool user_name(const std::string& text) {
     constexpr std::size_t longest = 32;
     return !text.empty() && text.size() <= longest && (letter(text[0]) || text[0] == '_') &&
-           std::all_of(text.begin(), text.end(), [](char c) { return letter(c) || digit(c) || c == '_' || c == '-' || c == '.'; });
+           std::all_of(text.begin(), text.end(),
+                       [](char c) { return letter(c) || digit(c) || c == '_' || c == '-' || c == '.'; });
 }
 
 // As it is written into the database, where a hypervisor looks for its own spelling.
@@ -30,7 +31,9 @@ bool uuid(const std::string& text) {
 void validate_attach(const std::string& path, const tenant_port& p, findings& out) {
     const bool tap = p.attach == "tap";
     const auto only_of_a_tap = [&](const char* key, const std::string& value) {
-        if (!value.empty() && !tap) out.error(p.place, path + "." + key, value, "is of a tap that weft makes", "attach: tap beside it, or no such key");
+        if (!value.empty() && !tap)
+            out.error(p.place, path + "." + key, value, "is of a tap that weft makes",
+                      "attach: tap beside it, or no such key");
         return !value.empty() && tap;
     };
     if (only_of_a_tap("user", p.user)) {
@@ -40,7 +43,8 @@ void validate_attach(const std::string& path, const tenant_port& p, findings& ou
                       "a name of at most 32 letters, digits, '_', '-' and '.', or a number of 0-4294967294");
     }
     if (only_of_a_tap("vm-uuid", p.vm_uuid) && !uuid(p.vm_uuid))
-        out.error(p.place, path + ".vm-uuid", p.vm_uuid, "is not a UUID", "like 6f1c1b5e-0b6f-4b52-9e57-776566742026, in small letters");
+        out.error(p.place, path + ".vm-uuid", p.vm_uuid, "is not a UUID",
+                  "like 6f1c1b5e-0b6f-4b52-9e57-776566742026, in small letters");
 }
 
 }  // namespace weft::roles

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ports with `attach: tap`, from the file to the plan, and which of several devices is a port. Needs nothing but the example.
+// Ports with `attach: tap`, from the file to the plan, and which of several devices is a port. Needs nothing but the
+// example.
 #include <algorithm>
 
 #include "apply/plugged.hpp"
@@ -12,7 +13,8 @@ using namespace weft::test;
 namespace {
 
 fabric with_tap(const std::string& keys = "attach: tap, user: 64055") {
-    return roles::allocate(parsed(changed(grizzly_text(), "vm1: { node: compute1", "vm1: { " + keys + ", node: compute1")), {})
+    return roles::allocate(
+               parsed(changed(grizzly_text(), "vm1: { node: compute1", "vm1: { " + keys + ", node: compute1")), {})
         .value()
         .fabric;
 }
@@ -38,7 +40,8 @@ host_state standing(const host_state& wanted) { return wanted; }
 
 }  // namespace
 
-TEST_CASE("a tap is made for its user alone, with the MTU of its network and the row that a hypervisor would write", "[roles][taps]") {
+TEST_CASE("a tap is made for its user alone, with the MTU of its network and the row that a hypervisor would write",
+          "[roles][taps]") {
     for (const char* datapath : {"netdev", "system"}) {
         const auto s = roles::compile(with_tap(), "compute1", facts_of(datapath)).value();
         const auto& tap = tap_of(s);
@@ -68,7 +71,8 @@ TEST_CASE("a tap without a user is root's, for a tap of nobody is anybody's", "[
     CHECK(std::get<tun_options>(tap_of(s).options).owner == 0U);
 }
 
-TEST_CASE("the name of a tap's user is what the node says, and one that it does not know is an error", "[roles][taps]") {
+TEST_CASE("the name of a tap's user is what the node says, and one that it does not know is an error",
+          "[roles][taps]") {
     auto facts = facts_of();
     const auto f = with_tap("attach: tap, user: libvirt-qemu, vm-uuid: 6f1c1b5e-0b6f-4b52-9e57-776566742026");
     const auto unknown = roles::compile(f, "compute1", facts);
@@ -103,7 +107,8 @@ TEST_CASE("a port that is somebody else's to plug again loses its tap and the ro
     const auto without = roles::compile(complete_grizzly(), "compute1", facts).value();
     bool link_goes = false, row_goes = false;
     for (const auto& s : diff(standing(with), without).value().steps)
-        if (s.kind() == step_kind::remove && s.object_name() == device) (s.object_kind() == "link" ? link_goes : row_goes) = true;
+        if (s.kind() == step_kind::remove && s.object_name() == device)
+            (s.object_kind() == "link" ? link_goes : row_goes) = true;
     CHECK(link_goes);
     CHECK(row_goes);
 }
