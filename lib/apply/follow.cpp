@@ -19,7 +19,8 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds shortest_quiet{50}, longest_quiet{1000}, first_pause{100}, longest_pause{5000};
+constexpr milliseconds shortest_quiet{50}, longest_quiet{1000}, first_pause{100};
+constexpr milliseconds longest_pause_after_a_look{5000}, longest_pause{60000};
 constexpr std::chrono::minutes patience{10};
 
 // What a run depends on. That a port is bound is what a run makes of it, and no reason for another.
@@ -71,7 +72,9 @@ public:
         if (e.message() != failure_) follower_.tell("failed, and is tried again: " + e.message());
         failure_ = e.message();
         std::this_thread::sleep_for(pause_);
-        pause_ = std::min(pause_ * 2, longest_pause);
+        // A switch that is not there costs a look; a run that fails and is undone costs the traffic of a working node.
+        const bool looked_only = e.code == errc::unavailable || e.code == errc::busy;
+        pause_ = std::min(pause_ * 2, looked_only ? longest_pause_after_a_look : longest_pause);
     }
 
 private:

@@ -16,8 +16,8 @@ struct follower {
 };
 
 // Returns when `apply` says false. Changes that come together are applied together. A failure is tried again after a
-// pause that grows from 100 ms to 5 s, and between two runs it waits for as long as a run takes, so that half the time
-// is left to others.
+// pause that grows from 100 ms to 5 s where the switch is not there, and to 60 s where a run was undone; between two runs
+// it waits for as long as a run takes, so that half the time is left to others.
 void follow(const place&, const follower&);
 
 }  // namespace weft::apply
