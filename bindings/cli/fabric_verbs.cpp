@@ -54,7 +54,9 @@ int allocate(const options& o) {
 
 int compile(const options& o) {
     const fabric f = load_complete(o, open_values::refuse);
-    const host_state wanted = roles::compile(f, o.node, host_facts{}).value();
+    host_facts facts;  // no host's; only a name of a user must be looked up somewhere
+    facts.users = apply::users(f, o.node).value();
+    const host_state wanted = roles::compile(f, o.node, facts).value();
     print(o.json ? to_json(wanted) : describe(wanted));
     return 0;
 }

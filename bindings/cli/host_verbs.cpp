@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that look at a host or change it: show, plan, apply, remove. Only apply and remove write. They fail by
 // weft::exception with the driver's own words, missing privileges included. May include: weft headers and Boost.JSON.
+#include <signal.h>
+
 #include <boost/json.hpp>
 #include <cstdio>
 #include <set>
 
 #include "common.hpp"
+#include "ports.hpp"
+#include "weft/apply/follow.hpp"
 #include "weft/model/json.hpp"
 #include "weft/ovs/version.hpp"
 
@@ -13,16 +17,70 @@ namespace weft::cli {
 
 namespace {
 
-// Reads the file and this host's facts, and compiles what the node shall be.
-host_state wanted_state(const options& o) {
-    const fabric f = load_complete(o, open_values::refuse);
+// Reads the file, which must have the node.
+fabric fabric_with_node(const options& o) {
+    fabric f = load_complete(o, open_values::refuse);
     if (!f.nodes.contains(o.node)) {
         std::string names;
         for (const auto& [name, node] : f.nodes) names += (names.empty() ? "" : ", ") + name;
         fail(errc::not_found, "find node", o.node, "the fabric has " + names);
     }
-    const host_facts facts = apply::facts(o.place, f, o.node).value();
-    return roles::compile(f, o.node, facts).value();
+    return f;
+}
+
+// Reads this host's facts, and compiles what the node shall be.
+result<host_state> compiled_here(const options& o, const fabric& f) {
+    const auto facts = apply::facts(o.place, f, o.node);
+    if (!facts) return facts.error();
+    return roles::compile(f, o.node, *facts);
+}
+
+host_state wanted_state(const options& o) { return compiled_here(o, fabric_with_node(o)).value(); }
+
+result<apply::report> apply_fabric(const options& o, const fabric& f) {
+    return apply::apply(
+        o.place, [&] { return compiled_here(o, f); }, [&] { return apply::remember_fabric(f, o.node); });
+}
+
+// A run is not cut short by the end of the program: who ends it waits for its last step or its undo.
+class uninterrupted {
+public:
+    uninterrupted() {
+        sigset_t ending;
+        sigemptyset(&ending);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
+        ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+    }
+    ~uninterrupted() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    uninterrupted(const uninterrupted&) = delete;
+    uninterrupted& operator=(const uninterrupted&) = delete;
+
+private:
+    sigset_t before_;
+};
+
+// What was applied last is followed, also when that was by another run meanwhile and of another file.
+void follow_ports(const options& o, const std::string& name) {
+    const auto tell = [](const std::string& line) {
+        std::printf("%s\n", line.c_str());
+        std::fflush(stdout);
+    };
+    const auto once = [&]() -> result<bool> {
+        const uninterrupted run;
+        bool here = true;
+        auto done = apply::apply(o.place, [&]() -> result<host_state> {
+            const auto f = apply::remembered_fabric(name, o.node);
+            here = f || f.error().code != errc::not_found;
+            if (!f) return f.error();
+            return compiled_here(o, *f);
+        });
+        if (!here) return false;
+        if (!done) return done.error();
+        return true;
+    };
+    tell("following the ports of " + o.node);
+    apply::follow(o.place, {once, tell});
+    tell("fabric " + name + " has been taken off this node");
 }
 
 void tell_pending(const std::vector<std::string>& pending) {
@@ -125,13 +183,25 @@ std::string fabric_here(const options& o) {
 
 int show(const options& o) {
     host_state wanted;
+    boost::json::array ports;
     if (!o.file.empty()) {
         if (o.node.empty()) fail(errc::invalid_input, "show", o.file, "FILE needs --node");
-        wanted = wanted_state(o);
+        const fabric f = fabric_with_node(o);
+        const host_facts facts = apply::facts(o.place, f, o.node).value();
+        wanted = roles::compile(f, o.node, facts).value();
+        ports = ports_json(f, o.node, facts);
     }
     const host_state seen = apply::observe(o.place, wanted).value();
-    print(o.json ? to_json(seen) : describe(seen));
-    if (!o.json) tell_version(o.place);
+    if (!o.json) {
+        print(describe(seen) + ports_text(ports));
+        tell_version(o.place);
+    } else if (ports.empty()) {
+        print(to_json(seen));
+    } else {
+        auto shown = boost::json::parse(to_json(seen)).as_object();
+        shown.emplace("ports", std::move(ports));
+        print(boost::json::serialize(shown));
+    }
     return 0;
 }
 
@@ -160,7 +230,14 @@ int plan(const options& o) {
     return steps.empty() ? 0 : 2;
 }
 
-int apply(const options& o) { return print_report(o, apply::apply(o.place, wanted_state(o)).value(), "nothing to do"); }
+int apply(const options& o) {
+    if (o.follow && o.json)
+        fail(errc::invalid_input, "apply", o.file, "--follow tells its lines as text only; leave --json out");
+    const fabric f = fabric_with_node(o);
+    const int status = print_report(o, apply_fabric(o, f).value(), "nothing to do");
+    if (o.follow) follow_ports(o, f.name);
+    return status;
+}
 
 int remove(const options& o) {
     const std::string name = o.fabric.empty() ? fabric_here(o) : o.fabric;

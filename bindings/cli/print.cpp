@@ -54,6 +54,8 @@ void describe_namespace(std::string& out, const namespace_state& ns) {
         if (const auto* veth = std::get_if<veth_options>(&l.options); veth && !veth->peer.empty())
             out += fmt::format(" peer {}{}", veth->peer,
                                veth->peer_namespace.empty() ? "" : " in " + veth->peer_namespace);
+        if (const auto* tap = std::get_if<tun_options>(&l.options); tap && tap->owner)
+            out += fmt::format(" owner {}", *tap->owner);
         out += l.alias.empty() ? "\n" : fmt::format("  ({})\n", l.alias);
     }
     for (const address_entry& a : ns.addresses)

@@ -14,7 +14,7 @@ namespace weft::cli {
 struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
-    bool json = false;
+    bool json = false, follow = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
 };
@@ -31,6 +31,7 @@ enum takes : unsigned {
     takes_fabric = 128,
     takes_lock = 256,
     takes_optional_file = 512,
+    takes_follow = 1024,
 };
 
 struct verb {

@@ -56,7 +56,9 @@ host_state wanted(const fabric_object& f, const std::string& node, const apply::
 }
 
 py::object compile(const fabric_object& f, const std::string& node) {
-    return from_json(to_json(roles::compile(f.complete(), node, host_facts{}).value()));
+    host_facts facts;  // no host's; only a name of a user must be looked up somewhere
+    facts.users = apply::users(f.complete(), node).value();
+    return from_json(to_json(roles::compile(f.complete(), node, facts).value()));
 }
 
 py::object make_plan(const fabric_object& f, const std::string& node, const std::string& netns,
@@ -68,7 +70,11 @@ py::object make_plan(const fabric_object& f, const std::string& node, const std:
 py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns,
                   const std::string& rundir) {
     const apply::place place{netns, rundir};
-    return to_dict(unlocked([&] { return apply::apply(place, wanted(f, node, place)); }));
+    return to_dict(unlocked([&] {
+        return apply::apply(
+            place, [&]() -> result<host_state> { return wanted(f, node, place); },
+            [&] { return apply::remember_fabric(f.complete(), node); });
+    }));
 }
 
 py::list expectations(const fabric_object& f) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "weft/apply/apply.hpp"
+#include "weft/apply/follow.hpp"
 #include "weft/lab/lab.hpp"
 #include "weft/model/fabric_file.hpp"
 #include "weft/model/json.hpp"

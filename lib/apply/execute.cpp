@@ -340,10 +340,9 @@ result<report> execute(const place& where, const plan& p) {
     return execute_locked(where, p);
 }
 
-result<report> apply(const place& where, const host_state& given) {
-    auto lock = host_lock::take(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
+namespace {
+
+result<report> apply_locked(const place& where, const host_state& given) {
     host_state wanted = given;
     result<report> done;
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
@@ -363,6 +362,24 @@ result<report> apply(const place& where, const host_state& given) {
                      std::to_string(left->steps.size()) + " steps are still open after apply, the first: " + left->steps[0].to_string(), 0};
     }
     return done;
+}
+
+}  // namespace
+
+result<report> apply(const place& where, const host_state& wanted) {
+    return apply(where, [&]() -> result<host_state> { return wanted; });
+}
+
+result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    const auto database = held_database(where);
+    const auto state = wanted();
+    if (!state) return state.error();
+    auto made = apply_locked(where, *state);
+    if (!made || !done) return made;
+    if (auto ok = done(); !ok) return ok.error();
+    return made;
 }
 
 result<report> change(const place& where, const host_state& from, const host_state& to) {
@@ -392,6 +409,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     auto done = execute_locked(where, *p);
     if (done) {
         if (auto ok = remember_settings(fabric, node, {}); !ok) return ok.error();
+        if (auto ok = remember_text(fabric, node, ""); !ok) return ok.error();
     }
     return done;
 }

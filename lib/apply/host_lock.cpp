@@ -8,16 +8,30 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace weft::apply {
+namespace {
+
+constexpr std::chrono::milliseconds patience{2000};
+
+}  // namespace
 
 result<host_lock> host_lock::take(const place& where) {
     ::mkdir("/run/weft", 0700);
     const std::string path = "/run/weft/lock" + (where.netns.empty() ? "" : "." + where.netns);
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return errno_error(errno, "lock", path);
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    // A follower holds it for the moment that a plugged port costs; whoever waits this long has met another person's run.
+    bool taken = false;
+    for (const auto end = std::chrono::steady_clock::now() + patience; !taken;) {
+        taken = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (taken || std::chrono::steady_clock::now() > end) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    if (!taken) {
         char pid[32] = {};
         const auto n = ::pread(fd, pid, sizeof pid - 1, 0);
         ::close(fd);

@@ -12,6 +12,7 @@
 #include "weft/services/services.hpp"
 
 #include "apply/internal.hpp"
+#include "apply/plugged.hpp"
 #include "apply/quarantine.hpp"
 #include "model/index.hpp"
 
@@ -160,6 +161,9 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
         }
     }
     const bool switching = at->second.roles.contains("network") || at->second.roles.contains("compute");
+    auto known = users(f, node_name);
+    if (!known) return known.error();
+    out.users = std::move(*known);
     out.datapath = ::access("/sys/module/openvswitch", F_OK) == 0 ? "system" : "netdev";
     if (!switching && !has_database(where)) return out;
     auto database = ovs::database::connect(where.ovs_rundir);
@@ -172,12 +176,12 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
         for (const auto& p : b.ports) {
             const auto network = p.other_config.find("weft-network");
             if (network != p.other_config.end() && p.tag && *p.tag != 4095) out.local_vlans[network->second] = *p.tag;
-            for (const auto& i : p.interfaces) {
-                const auto id = i.external_ids.find("iface-id");
-                if (id != i.external_ids.end()) out.present_ports[id->second] = p.name;
-            }
         }
     }
+    auto announced = announced_ports(*bridges);
+    // The userspace datapath does not say that a device went from under it.
+    for (auto& p : announced) p.open = p.open && (!p.type.empty() || by_name.find(p.device));
+    out.present_ports = chosen_ports(announced);
     return out;
 }
 

@@ -47,6 +47,10 @@ std::string sysctl_path(const std::string& fabric, const std::string& node) {
     return std::string(state_folder) + "/" + fabric + "." + node + ".sysctls";
 }
 
+std::string fabric_path(const std::string& fabric, const std::string& node) {
+    return std::string(state_folder) + "/" + fabric + "." + node + ".fabric";
+}
+
 }  // namespace
 
 result<std::vector<std::string>> recorded_namespaces(const std::string& fabric) {
@@ -101,6 +105,22 @@ result<void> remember_settings(const std::string& fabric, const std::string& nod
     if (auto ok = make_folder(state_folder); !ok) return ok;
     std::string text;
     for (const auto& [key, value] : memory) text += key + "=" + value + "\n";
+    return write_file(path, text);
+}
+
+std::string remembered_text(const std::string& fabric, const std::string& node) {
+    std::ifstream file(fabric_path(fabric, node), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+result<void> remember_text(const std::string& fabric, const std::string& node, const std::string& text) {
+    const auto path = fabric_path(fabric, node);
+    if (text.empty()) {
+        ::unlink(path.c_str());
+        return {};
+    }
+    if (remembered_text(fabric, node) == text) return {};
+    if (auto ok = make_folder(state_folder); !ok) return ok;
     return write_file(path, text);
 }
 

@@ -24,6 +24,9 @@ void forget_namespace(const std::string& name);
 using settings_memory = std::map<std::string, std::string>;
 result<settings_memory> found_settings(const std::string& fabric, const std::string& node);
 result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory&);
+// The text of the fabric that was applied last (/var/lib/weft/FABRIC.NODE.fabric); "" is none.
+result<void> remember_text(const std::string& fabric, const std::string& node, const std::string&);
+std::string remembered_text(const std::string& fabric, const std::string& node);
 std::string link_key(const std::string& device, const std::string& setting);
 // Device and setting; nothing where the key is not one of a link.
 std::optional<std::pair<std::string, std::string>> split_link_key(const std::string& key);

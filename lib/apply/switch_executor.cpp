@@ -44,7 +44,15 @@ result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t f
     if (outcomes || outcomes.error().code == errc::timed_out)
         for (std::size_t i = first; i < last; ++i) done.push_back(i);
     if (!outcomes) return outcomes.error();
+    // A row that is only given back to its owner needs no device.
+    const auto given_back = [&](const std::string& interface) {
+        return std::any_of(set.ports.begin(), set.ports.end(), [&](const auto& c) {
+            return c.before && c.after && !c.after->external_ids.contains(ovs::mark_fabric) && c.after->interfaces.size() == 1 &&
+                   c.after->interfaces[0].name == interface;
+        });
+    };
     for (const auto& o : *outcomes) {
+        if (given_back(o.interface)) continue;
         if (o.ofport == -1 || !o.error.empty()) {
             return error{errc::system_error, "open port", o.interface,
                          "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};

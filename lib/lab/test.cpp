@@ -217,6 +217,13 @@ struct test_run {
     }
 };
 
+bool is_tap(const fabric& f, const std::string& name) {
+    for (const auto& [tenant_name, t] : f.tenants)
+        for (const auto& [port_name, port] : t.ports)
+            if (port.attach == "tap" && name == tenant_name + "/" + port_name) return true;
+    return false;
+}
+
 }  // namespace
 
 result<std::vector<cell>> test(const fabric& f, const std::vector<expectation>& expectations, const std::string& given) {
@@ -225,8 +232,10 @@ result<std::vector<cell>> test(const fabric& f, const std::vector<expectation>& 
     if (!lab) return lab.error();
     test_run run{f, std::move(*lab), {}, {}, {}, {}, {}, {}};
     run.requests.reserve(expectations.size() * 4);
-    for (const auto& e : expectations)
+    for (const auto& e : expectations) {
+        if (is_tap(f, e.from) || is_tap(f, e.to)) continue;  // the lab has no guest that would speak there
         if (auto done = run.add(e); !done) return done.error();
+    }
     run.add_liveness();
     auto answers = probe::run(run.requests, run.listeners);
     if (!answers) return answers.error();

@@ -87,6 +87,8 @@ struct builder {
     result<void> vms() {
         for (const auto& [tenant_name, tenant] : f.tenants) {
             for (const auto& [port_name, port] : tenant.ports) {
+                // A tap waits for a guest of its own: QEMU, or whoever may open it.
+                if (port.attach == "tap") continue;
                 const auto path = tenant_name + "/ports/" + port_name;
                 if (!port.address || !port.mac) return open_value(path);
                 const auto network = tenant.networks.find(port.network);

@@ -10,6 +10,7 @@
 #include "lab/wiring.hpp"
 #include "ovs/switch_start.hpp"
 #include "services/helper.hpp"
+#include "weft/apply/apply.hpp"
 #include "weft/lab/lab.hpp"
 #include "weft/model/json.hpp"
 #include "weft/netlink/namespaces.hpp"
@@ -38,6 +39,7 @@ struct bring_up {
     std::string helper;
     std::vector<std::string> made;  // namespaces
     std::map<std::string, child> holders;
+    std::map<std::string, std::map<std::string, std::uint32_t>> users;  // by node: of its taps
     std::mutex compiling;           // the caller's function may not be safe to call twice at once
 
     result<void> interrupted() const {
@@ -86,6 +88,7 @@ struct bring_up {
         host_facts facts;
         facts.datapath = "netdev";
         for (const auto& n : m.nics) facts.nic_macs[n.device] = n.mac;
+        facts.users = users.at(m.name);
         if (plugged)
             for (const auto& p : plan.plugs)
                 if (p.node == m.name) facts.present_ports[p.iface_id] = p.tap;
@@ -196,6 +199,14 @@ result<void> up(const fabric& f, const compiler& compile, const std::string& giv
     auto helper = services::find_helper();
     if (!helper) return helper.error();
 
+    // The nodes of a lab have the users of this machine.
+    std::map<std::string, std::map<std::string, std::uint32_t>> users;
+    for (const auto& [node, n] : f.nodes) {
+        auto known = apply::users(f, node);
+        if (!known) return known.error();
+        users[node] = std::move(*known);
+    }
+
     const interrupt_guard guard;
     std::error_code ignored;
     std::filesystem::create_directories(lab_root(), ignored);
@@ -205,7 +216,7 @@ result<void> up(const fabric& f, const compiler& compile, const std::string& giv
         return errno_error(errno, "bring up lab", name);
     }
     auto lock = folder_lock::take(name);
-    bring_up work{f, compile, name, std::move(*plan), *helper, {}, {}, {}};
+    bring_up work{f, compile, name, std::move(*plan), *helper, {}, {}, std::move(users), {}};
     auto done = [&]() -> result<void> {
         if (!lock) return lock.error();
         record r{name, f.file.empty() ? std::string() : std::filesystem::absolute(f.file).string(), {}};

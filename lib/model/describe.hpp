@@ -68,7 +68,7 @@ BOOST_DESCRIBE_STRUCT(security_rule, (), (protocol, ports, remote, type, code, f
 BOOST_DESCRIBE_STRUCT(security_group, (), (ingress, egress))
 BOOST_DESCRIBE_STRUCT(address_pair, (), (address, mac))
 BOOST_DESCRIBE_STRUCT(tenant_port, (), (node, network, address, mac, floating_auto, floating, security_groups, port_security,
-                                        allowed_addresses, attach, user))
+                                        allowed_addresses, attach, user, vm_uuid))
 BOOST_DESCRIBE_STRUCT(tenant, (), (networks, routers, security_groups, ports))
 BOOST_DESCRIBE_STRUCT(expectation, (), (from, to, via, protocol, port, reachable, address, planted_gateway, why))
 BOOST_DESCRIBE_STRUCT(check, (), (kind, target, port, full_mtu))

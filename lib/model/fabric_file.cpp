@@ -194,6 +194,7 @@ private:
         }
         p.attach = in_.choice(get(m, "attach"), "plugged|tap", p.attach);
         if (const auto user = get(m, "user")) p.user = in_.text(user);
+        if (const auto vm = get(m, "vm-uuid")) p.vm_uuid = in_.text(vm);
         return p;
     }
 

@@ -79,6 +79,7 @@ constexpr field tenant_port_fields[] = {
     {"allowed-addresses", kind::list,   false, {}, &address_pair, "what it may send from beside its own address"},
     {"attach",          kind::choice,   false, "plugged|tap", nullptr, "who makes the device: the hypervisor (plugged) or weft"},
     {"user",            kind::text,     false, {}, nullptr, "who may open the tap: a name or a number; root if absent"},
+    {"vm-uuid",         kind::text,     false, {}, nullptr, "of a tap: the UUID of its VM; computed if absent"},
 };
 constexpr field address_pair_fields[] = {
     {"address", kind::prefix, true,  {}, nullptr, "an address or a subnet"},

@@ -6,6 +6,8 @@
 #include <boost/uuid/uuid.hpp>
 #include <boost/uuid/uuid_io.hpp>
 
+#include <charconv>
+
 namespace weft {
 namespace {
 
@@ -21,6 +23,15 @@ boost::uuids::uuid named(const std::string& fabric, const std::string& path) {
 
 std::string object_uuid(const std::string& fabric, const std::string& path) {
     return boost::uuids::to_string(named(fabric, path));
+}
+
+std::optional<std::uint32_t> numeric_user(const std::string& user) {
+    if (user.empty()) return 0;
+    constexpr std::uint32_t nobody_at_all = 0xffffffff;  // the kernel's word for "no user"
+    std::uint32_t id = 0;
+    const auto [end, problem] = std::from_chars(user.data(), user.data() + user.size(), id);
+    if (problem != std::errc{} || end != user.data() + user.size() || id == nobody_at_all) return std::nullopt;
+    return id;
 }
 
 std::string device_name(const std::string& prefix, const std::string& uuid) {

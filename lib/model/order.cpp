@@ -158,6 +158,11 @@ std::string step::to_string() const {
             say("mac", old.mac ? old.mac->to_string() : "", now->mac ? now->mac->to_string() : "");
             say("state", old.up ? "up" : "down", now->up ? "up" : "down");
             say("master", old.master, now->master);
+            const auto owner = [](const link& l) {
+                const auto* tap = std::get_if<tun_options>(&l.options);
+                return tap && tap->owner ? std::to_string(*tap->owner) : std::string();
+            };
+            say("owner", owner(old), owner(*now));
         } else if (const auto* now = std::get_if<ovs::port_row>(&*after)) {
             const auto old = before ? std::get<ovs::port_row>(*before) : ovs::port_row{};
             say("tag", old.tag ? std::to_string(*old.tag) : "none", now->tag ? std::to_string(*now->tag) : "none");

@@ -32,8 +32,14 @@ inline bool options_satisfied(const link_options& wanted, const link_options& se
 }
 
 // What a link has after the change in place: a bridge takes its options while it stands, and made anew it would lose
-// the ports that others put there. The other kinds keep theirs.
+// the ports that others put there; a tap takes another owner, and made anew it would leave its switch for a moment. The
+// other kinds keep theirs.
 inline link_options changed_in_place(const link_options& wanted, link_options seen) {
+    const auto* tap = std::get_if<tun_options>(&wanted);
+    if (auto* has = std::get_if<tun_options>(&seen); tap && has) {
+        if (tap->owner) has->owner = tap->owner;
+        if (tap->group) has->group = tap->group;
+    }
     const auto* w = std::get_if<bridge_options>(&wanted);
     auto* s = std::get_if<bridge_options>(&seen);
     if (w && s)

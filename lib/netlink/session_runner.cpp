@@ -122,6 +122,13 @@ runner::planned runner::plan_link(std::size_t i, const link& l, bool batch_empty
         return planned::queued;
     }
     case verb::change:
+        // The owner of a tap is set through its file, before the rest: a device that a guest has open keeps the owner it has.
+        if (const auto *tun = std::get_if<tun_options>(&l.options), *has = std::get_if<tun_options>(&seen->second.value.options);
+            tun && has && ((tun->owner && tun->owner != has->owner) || (tun->group && tun->group != has->group))) {
+            if (!batch_empty) return planned::needs_empty_batch;
+            count_write();
+            if (auto ok = change_tun_owner(ns_, l.name, *tun); !ok) return settle(i, ok), planned::settled;
+        }
         queue(i, wire::link_change(l, seen->second, index()));
         links_.erase(seen);
         break;

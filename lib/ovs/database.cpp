@@ -35,6 +35,37 @@ public:
     }
 };
 
+// Rows are read only when the client has had news.
+class change_operation : public operation {
+public:
+    change_operation(const std::vector<bridge_row>& known, long long deadline) : operation("watch database", deadline), known_(known) {}
+    std::vector<bridge_row> rows;
+    progress step(session& s) override {
+        if (!settled_) {
+            const auto p = settle(s);
+            if (p != progress::finished || failure) {
+                return p;
+            }
+            settled_ = true;
+        } else if (s.broken()) {
+            return give_up(fail(s, errc::unavailable, "the database server closed the connection"));
+        }
+        if (const auto news = weft_idl_seqno(s.idl); news != seen_ || late()) {
+            seen_ = news;
+            rows = read_rows(s.idl);
+            if (late() || rows != known_) {
+                return progress::finished;
+            }
+        }
+        return progress::waiting;
+    }
+
+private:
+    const std::vector<bridge_row>& known_;
+    std::optional<unsigned int> seen_;
+    bool settled_ = false;
+};
+
 class commit_operation : public operation {
 public:
     commit_operation(const change_set& changes, long long deadline) : operation("commit", deadline), changes_(changes) {}
@@ -151,6 +182,15 @@ result<database> database::connect(const std::string& rundir, std::chrono::milli
 
 result<std::vector<bridge_row>> database::snapshot() {
     snapshot_operation op("read database", after(read_deadline));
+    impl_->thread->run(impl_->target, op);
+    if (op.failure) {
+        return *op.failure;
+    }
+    return std::move(op.rows);
+}
+
+result<std::vector<bridge_row>> database::wait_change(const std::vector<bridge_row>& known, std::chrono::milliseconds patience) {
+    change_operation op(known, after(patience));
     impl_->thread->run(impl_->target, op);
     if (op.failure) {
         return *op.failure;

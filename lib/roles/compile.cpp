@@ -125,6 +125,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     c.space("");
     compile_nics(c);
     compile_switch(c);
+    if (auto done = compile_taps(c); !done) return done.error();
     compile_routers(c);
     compile_dhcp(c);
     compile_firewall(c);

@@ -75,7 +75,8 @@ std::string plug(compilation&, const std::string& space, const std::string& path
 
 void compile_nics(compilation&);     // links, addresses, routes of the NICs and of the bridges that take their place
 void compile_defence(compilation&);  // sysctls and nft of the host's own namespace
-void compile_switch(compilation&);   // br-int, br-tun, tunnels, VM ports, flows
+void compile_switch(compilation&);   // br-int, br-tun, tunnels, plugged VM ports, flows
+result<void> compile_taps(compilation&);      // the taps that weft makes for VMs
 void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq

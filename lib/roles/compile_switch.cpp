@@ -113,7 +113,7 @@ void integration_flows(compilation& c) {
 void vm_ports(compilation& c) {
     for (const auto& [tenant_name, t] : c.f.tenants)
         for (const auto& [name, port] : t.ports) {
-            if (port.node != c.name) continue;
+            if (port.node != c.name || port.attach == "tap") continue;
             const auto path = port_path(tenant_name, name);
             const auto present = c.facts.present_ports.find(object_uuid(c.f.name, path));
             if (present == c.facts.present_ports.end()) {

@@ -198,7 +198,6 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     validate_hypervisors(f, out);
     validate_tenants(f, out);
     validate_rest(f, out);
-    validate_later(f, out);
     return out.take();
 }
 

@@ -63,7 +63,8 @@ void validate_groups(const std::string& tenant_name, const tenant&, findings&);
 // Extra routes, source NAT and metadata of a tenant's routers.
 void validate_routers(const fabric&, const std::string& tenant_name, const tenant&, findings&);
 void validate_node_bounds(const fabric&, findings&);  // what the ports of one node may ask of it together
-void validate_later(const fabric&, findings&);  // what no role acts on yet
+// How the device of the port at `path` comes about.
+void validate_attach(const std::string& path, const tenant_port&, findings&);
 void validate_rest(const fabric&, findings&);  // expectations, checks, lab
 
 }  // namespace weft::roles

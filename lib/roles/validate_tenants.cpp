@@ -166,6 +166,7 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
                 out.error(p.place, path + ".mac", p.mac->to_string(),
                           "is a duplicate MAC: " + other->second + " has it", "a MAC of its own");
         }
+        validate_attach(path, p, out);
         const auto n = t.networks.find(p.network);
         if (n == t.networks.end()) {
             out.error(p.place, path + ".network", p.network, "is an unknown network of the port's tenant",

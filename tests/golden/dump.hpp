@@ -37,6 +37,10 @@ inline std::string dump(const link& l) {
         if (veth->peer_mtu) out += fmt::format(" peer_mtu={}", *veth->peer_mtu);
     }
     if (std::holds_alternative<bridge_options>(l.options)) out += " bridge";
+    if (const auto* tun = std::get_if<tun_options>(&l.options)) {
+        out += tun->tap ? " tap" : " tun";
+        if (tun->owner) out += fmt::format(" owner={}", *tun->owner);
+    }
     if (!l.master.empty()) out += " master=" + l.master;
     if (l.mac) out += " mac=" + l.mac->to_string();
     if (l.mtu) out += fmt::format(" mtu={}", *l.mtu);

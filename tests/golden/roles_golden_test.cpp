@@ -62,6 +62,13 @@ TEST_CASE("wanted state of every node of the other deployments", "[golden]") {
     }
 }
 
+TEST_CASE("wanted state of a node with a tap and a plugged guest", "[golden]") {
+    const auto f = complete_example("../guests/guests");
+    auto facts = facts_of("netdev");
+    facts.present_ports = {{object_uuid("guests", "proj_one/ports/vm1"), "vnet0"}};
+    compare("guests.cloud.txt", dump(roles::compile(f, "cloud", facts).value()));
+}
+
 TEST_CASE("lock of the example", "[golden]") {
     std::string text;
     for (const auto& [key, value] : roles::allocate(grizzly(), {}).value().lock) text += key + ": " + value + "\n";

@@ -6,6 +6,8 @@
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
 
+#include "skip.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <unistd.h>
@@ -239,4 +241,49 @@ TEST_CASE("a hypervisor's bridge that could not be removed has its NIC and its g
     CHECK(session.get_link("bridge-int").has_error());
     CHECK(session.get_link("eth0").value().master.empty());
     CHECK(session.get_link("vnet0").value().master.empty());
+}
+
+TEST_CASE("a tap is made and changes its owner in place, and a failed run gives it back as it was") {
+    if (::access("/dev/net/tun", R_OK | W_OK) != 0) return test::skip("no /dev/net/tun");
+    host h;
+    auto session = h.session();
+    host_state wanted;
+    wanted.fabric = "unit";
+    wanted.node = "n";
+    namespace_state root;
+    weft::link tap{};
+    tap.name = "tap-vm";
+    tap.options = tun_options{true, 1000, {}, false};
+    tap.mtu = 1458;
+    tap.group = weft_link_group;
+    tap.alias = "weft:unit/t/ports/vm";
+    tap.up = true;
+    root.links.push_back(tap);
+    wanted.namespaces.push_back(root);
+    const auto owner = [&] { return std::get<tun_options>(session.get_link("tap-vm").value().options).owner; };
+
+    weft::route nowhere{};
+    nowhere.destination = *parse_prefix("198.51.100.0/24");
+    nowhere.nexthops.push_back({parse_ip("203.0.113.1").value(), "eth0", 0, false});  // no such neighbour network
+    auto failing = wanted;
+    failing.namespaces[0].routes.push_back(nowhere);
+    REQUIRE(apply::apply(h.place, failing).has_error());
+    CHECK(session.get_link("tap-vm").has_error());
+
+    const auto made = apply::apply(h.place, wanted);
+    INFO((made ? std::string("ok") : made.error().message()));
+    REQUIRE(made.has_value());
+    CHECK(owner() == 1000U);
+    CHECK(apply::apply(h.place, wanted).value().steps == 0);
+    const auto index = session.get_link("tap-vm").value().index;
+
+    std::get<tun_options>(failing.namespaces[0].links[0].options).owner = 2000;
+    REQUIRE(apply::apply(h.place, failing).has_error());
+    CHECK(owner() == 1000U);
+    std::get<tun_options>(wanted.namespaces[0].links[0].options).owner = 2000;
+    REQUIRE(apply::apply(h.place, wanted).value().steps == 1);
+    CHECK(owner() == 2000U);
+    CHECK(session.get_link("tap-vm").value().index == index);
+    apply::remove(h.place, "unit", "n").value();
+    CHECK(session.get_link("tap-vm").has_error());
 }

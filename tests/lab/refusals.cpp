@@ -203,7 +203,7 @@ TEST_CASE("without the rights each verb that looks at a host says what it could 
     const std::vector<std::pair<std::string, std::string>> verbs = {
         {"show", "read nftables own namespace"},
         {"plan " + on_node, "connect to database /var/run/openvswitch/db.sock"},
-        {"apply " + on_node, "connect to database /var/run/openvswitch/db.sock"},
+        {"apply " + on_node, "lock /run/weft/lock"},
         {"remove --node network --fabric rf", "lock /run/weft/lock"},
     };
     for (const auto& [verb, object] : verbs) {

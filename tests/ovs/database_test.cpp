@@ -267,3 +267,30 @@ TEST_CASE("the program's signal handlers are left alone", "[ovs]") {
         CHECK(now.sa_handler == SIG_DFL);
     }
 }
+
+TEST_CASE("a wait for a change ends with it, with the time, or with the server", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    const auto before = db.snapshot().value();
+    CHECK(db.wait_change(before, std::chrono::milliseconds(50)).value() == before);
+    CHECK(db.wait_change({bridge("another")}, std::chrono::seconds(10)).value() == before);  // differs already
+
+    using clock = std::chrono::steady_clock;
+    auto start = clock::now();
+    std::thread other([&] { sw.vsctl({"add-br", "br7", "--", "set", "bridge", "br7", "datapath_type=netdev"}); });
+    const auto after = db.wait_change(before, std::chrono::seconds(10));
+    other.join();
+    REQUIRE(after.has_value());
+    CHECK(after->size() == before.size() + 1);
+    CHECK(clock::now() - start < std::chrono::seconds(5));
+
+    start = clock::now();
+    std::thread killer([&] { sw.stop_server(); });
+    auto rows = db.snapshot();
+    for (int i = 0; rows && i < 100; ++i) rows = db.wait_change(*rows, std::chrono::seconds(10));
+    killer.join();
+    REQUIRE(rows.has_error());
+    CHECK(rows.error().code == errc::unavailable);
+    CHECK(clock::now() - start < std::chrono::seconds(5));
+}

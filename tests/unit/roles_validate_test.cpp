@@ -41,13 +41,6 @@ TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles]
     found(grizzly_text(), {"", "", 48, 3, "network", "not enforced"}, severity::warning);
 }
 
-TEST_CASE("a key that nothing acts on yet is told, never silently believed", "[roles][validate]") {
-    const auto told = [](const std::string& from, const std::string& to, int line, int column, const std::string& value) {
-        found(changed(grizzly_text(), from, to), {"", to, line, column, value, "not enforced"}, severity::warning);
-    };
-    told("vm1: { node: compute1", "vm1: { attach: tap, user: nobody, node: compute1", 35, 33, "nobody");
-}
-
 TEST_CASE("source NAT is turned off where there is something to turn off", "[roles][validate]") {
     found(changed(grizzly_text(), "router1: { external: external, networks: [net1, net2] }", "router1: { snat: false, networks: [net1, net2] }"),
           {"", "snat without an outside", 32, 34, "false", "no external network"}, severity::warning);

@@ -5,6 +5,8 @@
 #include "weft/model/fabric.hpp"
 #include "weft/model/plan.hpp"
 
+#include <functional>
+
 namespace weft::apply {
 
 // Where a host is: "" and the default run directory for the machine itself.
@@ -13,7 +15,9 @@ struct place {
     std::string ovs_rundir = "/var/run/openvswitch";
 };
 
-// What compile needs to know of the host: datapath, NIC MACs, remembered local VLANs, ports that exist. Writes nothing.
+// The ids of the users that the node's taps are for, by this machine's user database. Errors: not_found.
+result<std::map<std::string, std::uint32_t>> users(const fabric&, const std::string& node);
+// What compile needs to know of the host: datapath, NIC MACs, remembered local VLANs, ports that exist, users. Writes nothing.
 result<host_facts> facts(const place&, const fabric&, const std::string& node);
 // The live state of all that `wanted` names or that bears our mark. Writes nothing.
 result<host_state> observe(const place&, const host_state& wanted);
@@ -32,6 +36,13 @@ result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
 // get theirs; make_plan does the same with flows that do not parse.
 result<report> apply(const place&, const host_state& wanted);
+// The same for a state that is compiled under the host's lock, so that no other run comes between its facts and its steps;
+// `done` runs under it too, once the state stands.
+result<report> apply(const place&, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done = {});
+// The fabric that the node was last made from, complete: whoever applies it anew later (follow) must not use another.
+// It outlives the boot and goes with `remove`. Errors: not_found.
+result<void> remember_fabric(const fabric&, const std::string& node);
+result<fabric> remembered_fabric(const std::string& name, const std::string& node);
 // From one wanted state to the next, for a caller who keeps the host and knows that it is as `from` says: nothing is observed first, so
 // that a port more costs what the port costs, on a host of any size. Acknowledged step by step, undone on a failure; what the
 // host lost of `from` meanwhile is neither seen nor repaired, which is for apply.

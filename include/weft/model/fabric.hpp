@@ -153,6 +153,7 @@ struct tenant_port {
     std::vector<address_pair> allowed_addresses;
     std::string attach = "plugged";               // plugged: somebody else makes the device and the row; tap: we make both
     std::string user;                             // of a tap: who may open it, a name or a number; "" = root
+    std::string vm_uuid;                          // of a tap: the VM's, as the hypervisor calls it; "" = one computed from the port's path
     source_place place;
     friend bool operator==(const tenant_port&, const tenant_port&) = default;
 };
@@ -214,8 +215,12 @@ struct host_facts {
     std::map<std::string, mac_address> nic_macs;           // by NIC name
     std::map<std::string, std::uint16_t> local_vlans;      // "tenant/network" → remembered local VLAN
     std::map<std::string, std::string> present_ports;      // iface-id (UUID text) → name of the OVS port that carries it
+    std::map<std::string, std::uint32_t> users;            // user name → id, of those that the node's taps are for
     friend bool operator==(const host_facts&, const host_facts&) = default;
 };
+
+// The id of a tap's user where the file gives a number, 0 where it gives none; nothing for a name.
+std::optional<std::uint32_t> numeric_user(const std::string& user);
 
 // UUIDv5 of an object's path in the fabric ("grizzly/proj_one/ports/vm1"), so that every node computes the same one.
 std::string object_uuid(const std::string& fabric, const std::string& path);

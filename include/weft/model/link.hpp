@@ -49,7 +49,8 @@ struct macvlan_options { std::string device; std::uint32_t mode = 4; friend bool
 struct vrf_options { std::uint32_t table = 0; friend bool operator==(const vrf_options&, const vrf_options&) = default; };
 struct ifb_options { friend bool operator==(const ifb_options&, const ifb_options&) = default; };
 struct wireguard_options { friend bool operator==(const wireguard_options&, const wireguard_options&) = default; };
-// Made through /dev/net/tun, persistent.
+// Made through /dev/net/tun, persistent. Who may open it: the owner and whoever has CAP_NET_ADMIN; without an owner and a group, anybody.
+// Whether frames have a vnet header is not here: each program that opens the device chooses that anew.
 struct tun_options {
     bool tap = true; std::optional<std::uint32_t> owner; std::optional<std::uint32_t> group; bool multi_queue = false;
     friend bool operator==(const tun_options&, const tun_options&) = default;
