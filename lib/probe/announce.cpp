@@ -62,8 +62,9 @@ result<void> send_round(std::vector<prepared>& all) {
     for (auto& one : all)
         for (const auto operation : {ARPOP_REQUEST, ARPOP_REPLY}) {
             one.packet.arp_op = htons(static_cast<std::uint16_t>(operation));
-            // In a reply the target is whoever hears it; in a request it is not known.
-            std::memset(one.packet.arp_tha, operation == ARPOP_REPLY ? 0xff : 0, 6);
+            // Linux takes a reply for an announcement only if its target is its sender; in a request the target is not known.
+            if (operation == ARPOP_REPLY) std::memcpy(one.packet.arp_tha, one.packet.arp_sha, 6);
+            else std::memset(one.packet.arp_tha, 0, 6);
             if (::sendto(one.socket.fd(), &one.packet, sizeof one.packet, 0, reinterpret_cast<const sockaddr*>(&one.everybody),
                          sizeof one.everybody) < 0 &&
                 outcome)
