@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection tracking of a real namespace: what is read is what was made, what fits a filter goes and nothing else does.
-// Entries are made by UDP over lo.
+// Connection tracking of a real namespace: what is read is what was made, what fits a filter goes and nothing else
+// does. Entries are made by UDP over lo.
 #include "weft/netlink/conntrack.hpp"
 
 #include <arpa/inet.h>
-#include <catch2/catch.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <catch2/catch.hpp>
 
 #include "kernel/netns_fixture.hpp"
 #include "weft/apply/apply.hpp"
@@ -34,7 +34,8 @@ void send_from(const netlink::namespace_handle& at, const std::string& to, std::
     }).value();
 }
 
-// lo up, with 192.0.2.0/24 on it, and 192.0.2.10 translated to 192.0.2.20; a rule that asks for it makes the kernel track.
+// lo up, with 192.0.2.0/24 on it, and 192.0.2.10 translated to 192.0.2.20; a rule that asks for it makes the kernel
+// track.
 struct tracked {
     test::scoped_namespace space{"ct"};
     netlink::namespace_handle at = space.handle();
@@ -50,7 +51,8 @@ struct tracked {
         all.address = prefix("192.0.2.1/24");
         session.run_one({netlink::verb::add, all}).value();
         nft::chain output{"output", "nat", 3, -100, 1, {}, {}};
-        output.rules.push_back(nft::rule_builder(nft::family::ipv4).daddr(prefix("192.0.2.10/32")).dnat(ip("192.0.2.20")).done());
+        output.rules.push_back(
+            nft::rule_builder(nft::family::ipv4).daddr(prefix("192.0.2.10/32")).dnat(ip("192.0.2.20")).done());
         netlink::nft_apply(at, {{nft::table{nft::family::ipv4, "weft", {output}}}, {}}).value();
     }
 
@@ -79,7 +81,9 @@ TEST_CASE("connections are read with both ways, and a filter deletes those that 
     CHECK(translated.zone == 0);
     REQUIRE(t.to_port(1002).size() == 1);
 
-    const auto remove = [&](netlink::connection_filter f) { return netlink::delete_connections(t.at, std::vector{f}).value(); };
+    const auto remove = [&](netlink::connection_filter f) {
+        return netlink::delete_connections(t.at, std::vector{f}).value();
+    };
     // What does not fit in one field stays.
     CHECK(remove({.original_destination = prefix("192.0.2.20/32")}) == 0);
     CHECK(remove({.original_destination = prefix("192.0.2.10/32"), .protocol = IPPROTO_TCP}) == 0);
@@ -116,7 +120,8 @@ TEST_CASE("hundreds of connections go in one call, each once, and several filter
     CHECK(netlink::delete_connections(t.at, filters).value() == 0);
 }
 
-TEST_CASE("apply forgets the connections of an address that stands for another now, and so does the undo of one that fails") {
+TEST_CASE(
+    "apply forgets the connections of an address that stands for another now, and so does the undo of one that fails") {
     if (!test::may_make_namespaces()) return;
     const test::scoped_namespace host{"ah"};
     const apply::place place{host.name, "/nonexistent/openvswitch"};
@@ -137,8 +142,10 @@ TEST_CASE("apply forgets the connections of an address that stands for another n
     inner.addresses.push_back(all);
     const auto rules = [](const std::string& fixed) {
         nft::chain output{"output", "nat", 3, -100, 1, {}, {}};
-        for (const auto& [outside, to] : {std::pair<std::string, std::string>{"192.0.2.10", fixed}, {"192.0.2.11", "192.0.2.21"}})
-            output.rules.push_back(nft::rule_builder(nft::family::ipv4).daddr(prefix(outside + "/32")).dnat(ip(to)).done());
+        for (const auto& [outside, to] :
+             {std::pair<std::string, std::string>{"192.0.2.10", fixed}, {"192.0.2.11", "192.0.2.21"}})
+            output.rules.push_back(
+                nft::rule_builder(nft::family::ipv4).daddr(prefix(outside + "/32")).dnat(ip(to)).done());
         return nft::table{nft::family::ipv4, "weft", {output}};
     };
     inner.tables = {rules("192.0.2.20")};
@@ -152,7 +159,8 @@ TEST_CASE("apply forgets the connections of an address that stands for another n
     const auto at = netlink::namespace_handle::open(inner.name).value();
     const auto count = [&](const std::string& outside) {
         const auto found = netlink::connections(at).value();
-        return std::count_if(found.begin(), found.end(), [&](const auto& c) { return c.original_destination == ip(outside); });
+        return std::count_if(found.begin(), found.end(),
+                             [&](const auto& c) { return c.original_destination == ip(outside); });
     };
     const auto begin = [&] {
         for (const char* outside : {"192.0.2.10", "192.0.2.11"}) send_from(at, outside, 1001);

@@ -316,6 +316,10 @@ def test_a_floating_address_that_moves_takes_its_connections_and_its_neighbours_
     for way in ("-d", "-q"):
         assert FLOATING not in c.inside("one/router1", "conntrack", "-L", way, FLOATING)
 
+    # Taken away, it leads nowhere.
+    c.change((f", floating: {FLOATING}", ""))
+    assert not flows.pinged("two/vm3", 1)
+
 
 METADATA = """  one:
     networks: { net1: { cidr: 50.50.1.0/24 } }
