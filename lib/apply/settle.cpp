@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs effects: connection tracking and ARP announcements in namespaces of ours. May include: core, model, netlink, probe.
+// Runs effects: connection tracking and ARP announcements in namespaces of ours. May include: core, model, netlink,
+// probe.
 #include "apply/settle.hpp"
+
+#include <memory>
 
 #include "weft/netlink/conntrack.hpp"
 #include "weft/probe/announce.hpp"
-
-#include <memory>
 
 namespace weft::apply {
 namespace {

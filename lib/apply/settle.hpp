@@ -2,13 +2,14 @@
 // The effects of steps, brought about once all of them were run. Private to apply. May include: core, model.
 #pragma once
 
-#include "weft/core/error.hpp"
 #include "model/effects.hpp"
+#include "weft/core/error.hpp"
 
 namespace weft::apply {
 
-// First what is remembered goes, everywhere, then the neighbours are told: what they send then meets nothing old. Connections that
-// could not be forgotten would go on to the wrong machine, so that is an error; an announcement only saves a neighbour a wait.
+// First what is remembered goes, everywhere, then the neighbours are told: what they send then meets nothing old.
+// Connections that could not be forgotten would go on to the wrong machine, so that is an error; an announcement only
+// saves a neighbour a wait.
 result<void> settle(const std::vector<step_effects>&);
 
 }  // namespace weft::apply

@@ -5,6 +5,7 @@
 #include "model/index.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
+#include "model/without_devices.hpp"
 
 #include <algorithm>
 #include <set>
@@ -101,23 +102,6 @@ private:
         for (const auto& w : want.links)
             if (const auto* h = seen.like(w); h && cannot_become(*h, w)) names.insert(w.name);
         return names;
-    }
-
-    // What goes with a device comes back with it only if it is planned: its addresses, routes, settings and ingress hooks.
-    static namespace_state without_devices(namespace_state s, const std::set<std::string>& names) {
-        const auto on = [&](const auto& object) { return names.contains(object.device); };
-        std::erase_if(s.addresses, on);
-        std::erase_if(s.neighbours, on);
-        std::erase_if(s.routes, [&](const route& r) { return std::any_of(r.nexthops.begin(), r.nexthops.end(), on); });
-        std::erase_if(s.sysctls, [&](const auto& pair) {
-            return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-                return pair.first.starts_with("net/ipv4/conf/" + name + "/") || pair.first.starts_with("net/ipv6/conf/" + name + "/");
-            });
-        });
-        for (auto& table : s.tables)
-            for (auto& chain : table.chains)
-                std::erase_if(chain.devices, [&](const std::string& name) { return names.contains(name); });
-        return s;
     }
 
     result<void> links(const std::string& scope, const namespace_state& have, const namespace_state& want) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Effects of addresses that come or go, and of rules of address translation that are not the same before and after. Pure.
+// Effects of addresses that come or go, and of rules of address translation that are not the same before and after.
+// Pure.
 #include "model/effects.hpp"
-
-#include "model/nft_constants.hpp"
 
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include "model/nft_constants.hpp"
 
 namespace weft {
 namespace {
@@ -26,7 +27,8 @@ std::optional<ip_address> address(const nft::expression& e, std::uint16_t key) {
     return std::nullopt;
 }
 
-// The address that a rule of translation makes stand for one other: what a dnat is for, or what a snat of a single source gives.
+// The address that a rule of translation makes stand for one other: what a dnat is for, or what a snat of a single
+// source gives.
 std::optional<ip_address> stands_for_one(const nft::rule& r) {
     std::optional<ip_address> source, destination, given;
     std::optional<std::uint64_t> loaded;  // offset of the address field in the register
@@ -64,7 +66,8 @@ std::set<ip_address> changed_translations(const step& s) {
     std::set<ip_address> changed;
     for (const auto& [one, other] : {std::pair(&before, &after), std::pair(&after, &before)})
         for (const auto& [outside, rules] : *one)
-            if (const auto at = other->find(outside); at == other->end() || at->second != rules) changed.insert(outside);
+            if (const auto at = other->find(outside); at == other->end() || at->second != rules)
+                changed.insert(outside);
     return changed;
 }
 
@@ -97,7 +100,8 @@ std::vector<step_effects> effects_of(const std::vector<step>& steps) {
         if (!addresses.empty()) scopes.insert(scope);
     for (const auto& [scope, entries] : announce) scopes.insert(scope);
     std::vector<step_effects> out;
-    for (const auto& scope : scopes) out.push_back({scope, {forget[scope].begin(), forget[scope].end()}, announce[scope]});
+    for (const auto& scope : scopes)
+        out.push_back({scope, {forget[scope].begin(), forget[scope].end()}, announce[scope]});
     return out;
 }
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// ctnetlink over one short-lived socket per call. Deletions go out in groups, each for the entry that was read (its tuple, zone
-// and id), so that one which began meanwhile under the same tuple stays. May include: core, wire. Errors carry the kernel's words.
+// ctnetlink over one short-lived socket per call. Deletions go out in groups, each for the entry that was read (its
+// tuple, zone and id), so that one which began meanwhile under the same tuple stays. May include: core, wire. Errors
+// carry the kernel's words.
 #include "weft/netlink/conntrack.hpp"
-
-#include "netlink/socket.hpp"
-#include "wire/ct_message.hpp"
 
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include "netlink/socket.hpp"
+#include "wire/ct_message.hpp"
 
 namespace weft::netlink {
 namespace {
@@ -18,8 +19,9 @@ constexpr std::chrono::seconds patience{10};
 constexpr std::size_t group = 64;  // their acknowledgements stay far below the receive buffer
 
 connection value_of(const wire::ct_entry& e) {
-    return {e.original.source, e.original.destination, e.reply.source, e.reply.destination, e.original.protocol,
-            e.original.source_port, e.original.destination_port, e.zone};
+    return {
+        e.original.source,      e.original.destination,      e.reply.source, e.reply.destination, e.original.protocol,
+        e.original.source_port, e.original.destination_port, e.zone};
 }
 
 error refused(int number, const char* operation, const namespace_handle& at, const std::string& text) {
@@ -41,8 +43,10 @@ result<std::vector<wire::ct_entry>> read_all(socket& s, const namespace_handle& 
         std::optional<acknowledgement> end;
         for_each_message(*bytes, [&](const nlmsghdr* h) {
             if (h->nlmsg_seq != sequence) return;
-            if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) end = read_ack(h);
-            else if (auto entry = wire::decode_ct(h)) entries.push_back(std::move(*entry));
+            if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+                end = read_ack(h);
+            else if (auto entry = wire::decode_ct(h))
+                entries.push_back(std::move(*entry));
         });
         if (!end) continue;
         if (end->errnum != 0) return refused(end->errnum, operation, at, end->text);
@@ -51,7 +55,8 @@ result<std::vector<wire::ct_entry>> read_all(socket& s, const namespace_handle& 
 }
 
 // Deletes entries[first, last), whose sequence numbers begin with `sequence`.
-result<std::size_t> delete_group(socket& s, const namespace_handle& at, std::span<const wire::ct_entry> entries, std::uint32_t sequence) {
+result<std::size_t> delete_group(socket& s, const namespace_handle& at, std::span<const wire::ct_entry> entries,
+                                 std::uint32_t sequence) {
     const char* operation = "delete connections";
     std::vector<std::uint8_t> batch;
     for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -70,8 +75,10 @@ result<std::size_t> delete_group(socket& s, const namespace_handle& at, std::spa
             if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - sequence >= entries.size()) return;
             ++answered;
             const auto ack = read_ack(h);
-            if (ack.errnum == 0) ++deleted;
-            else if (ack.errnum != ENOENT && outcome) outcome = refused(ack.errnum, operation, at, ack.text);
+            if (ack.errnum == 0)
+                ++deleted;
+            else if (ack.errnum != ENOENT && outcome)
+                outcome = refused(ack.errnum, operation, at, ack.text);
         });
     }
     if (!outcome) return outcome;

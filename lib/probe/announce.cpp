@@ -2,8 +2,6 @@
 // Gratuitous ARP on packet sockets (RFC 5227, section 3; RFC 826). It may call sockets and netlink::run_in.
 #include "weft/probe/announce.hpp"
 
-#include "probe/socket.hpp"
-
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -18,6 +16,8 @@
 #include <cstring>
 #include <thread>
 #include <vector>
+
+#include "probe/socket.hpp"
 
 namespace weft::probe {
 
@@ -38,7 +38,8 @@ result<void> prepare(prepared& out, const announcement& a) {
     ifreq request{};
     a.device.copy(request.ifr_name, IFNAMSIZ - 1);
     auto& to = out.everybody;
-    if (::ioctl(out.socket.fd(), SIOCGIFINDEX, &request) < 0) return errno_error(errno, "announce " + a.address.to_string(), a.device);
+    if (::ioctl(out.socket.fd(), SIOCGIFINDEX, &request) < 0)
+        return errno_error(errno, "announce " + a.address.to_string(), a.device);
     to.sll_family = AF_PACKET;
     to.sll_protocol = htons(ETH_P_ARP);
     to.sll_ifindex = request.ifr_ifindex;
@@ -62,10 +63,14 @@ result<void> send_round(std::vector<prepared>& all) {
     for (auto& one : all)
         for (const auto operation : {ARPOP_REQUEST, ARPOP_REPLY}) {
             one.packet.arp_op = htons(static_cast<std::uint16_t>(operation));
-            // In a reply the target is whoever hears it; in a request it is not known.
-            std::memset(one.packet.arp_tha, operation == ARPOP_REPLY ? 0xff : 0, 6);
-            if (::sendto(one.socket.fd(), &one.packet, sizeof one.packet, 0, reinterpret_cast<const sockaddr*>(&one.everybody),
-                         sizeof one.everybody) < 0 &&
+            // Linux takes a reply for an announcement only if its target is its sender; in a request the target is not
+            // known.
+            if (operation == ARPOP_REPLY)
+                std::memcpy(one.packet.arp_tha, one.packet.arp_sha, 6);
+            else
+                std::memset(one.packet.arp_tha, 0, 6);
+            if (::sendto(one.socket.fd(), &one.packet, sizeof one.packet, 0,
+                         reinterpret_cast<const sockaddr*>(&one.everybody), sizeof one.everybody) < 0 &&
                 outcome)
                 outcome = errno_error(errno, "send ARP announcement", std::to_string(one.everybody.sll_ifindex));
         }
@@ -81,8 +86,10 @@ result<void> announce(std::span<const announcement> all) {
         if (!a.address.is_v4()) continue;
         prepared one;
         auto made = netlink::run_in(*a.from, [&] { return prepare(one, a); });
-        if (made) ready.push_back(std::move(one));
-        else if (outcome) outcome = made;
+        if (made)
+            ready.push_back(std::move(one));
+        else if (outcome)
+            outcome = made;
     }
     for (int round = 0; round < rounds && !ready.empty(); ++round) {
         if (round > 0) std::this_thread::sleep_for(pause);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metadata proxy of a router (DATAPLANE 8.1): a haproxy that takes requests at 169.254.169.254, port 80, in the router's
-// namespace and asks the endpoint from the host's own, telling it who asked by the headers that Nova knows. Nothing of its
-// configuration is text of the fabric: an id that we computed, an address and a port. Pure.
+// The metadata proxy of a router (DATAPLANE 8.1): a haproxy that takes requests at 169.254.169.254, port 80, in the
+// router's namespace and asks the endpoint from the host's own, telling it who asked by the headers that Nova knows.
+// Nothing of its configuration is text of the fabric: an id that we computed, an address and a port. Pure.
 #include "roles/compile.hpp"
 #include "weft/model/nft.hpp"
 
@@ -16,8 +16,8 @@ std::string server_address(const metadata_endpoint& e) {
     return (e.address.is_v6() ? "ipv6@" + text : "ipv4@" + text) + ":" + std::to_string(e.port);
 }
 
-// A VM must not speak in another's name: the headers that say who asks are taken out in every spelling that a server could
-// read as them, and a request is for the endpoint whatever it names. One VM alone cannot take all connections.
+// A VM must not speak in another's name: the headers that say who asks are taken out in every spelling that a server
+// could read as them, and a request is for the endpoint whatever it names. One VM alone cannot take all connections.
 std::string configuration(const std::string& router_uuid, const std::string& space, const metadata_endpoint& e) {
     return R"(global
     nbthread 1
@@ -33,8 +33,8 @@ defaults
     timeout http-keep-alive 5s
 frontend machines
     maxconn 512
-    bind )" + metadata_address().to_string() +
-           ":" + std::to_string(http) + " namespace " + space + R"(
+    bind )" +
+           metadata_address().to_string() + ":" + std::to_string(http) + " namespace " + space + R"(
     stick-table type ip size 4k expire 1m store conn_cur
     tcp-request connection track-sc0 src
     tcp-request connection reject if { sc0_conn_cur gt 32 }
@@ -69,8 +69,8 @@ service metadata_proxy(const std::string& router_uuid, const std::string& space,
     s.kind = "haproxy";
     s.listens_in = space;
     s.ready = "ready";
-    // In the foreground, and without a user or group of its own: the kernel forgets with those that a process is to die with
-    // its parent.
+    // In the foreground, and without a user or group of its own: the kernel forgets with those that a process is to die
+    // with its parent.
     s.argv = {"/usr/sbin/haproxy", "-db", "-C", service_folder(fabric, s.name), "-f", "haproxy.cfg"};
     s.files["haproxy.cfg"] = {configuration(router_uuid, space, endpoint), false};
     return s;

@@ -93,6 +93,8 @@ void set_sysctls(compilation& c, const router_view& r) {
     keys["net/ipv4/ip_forward"] = "1";
     keys["net/ipv4/conf/all/arp_ignore"] = "1";
     keys["net/ipv4/conf/all/arp_announce"] = "2";
+    // A new namespace has this from the host's own; where it is 1, answers that come by another next hop would be lost.
+    keys["net/ipv4/conf/all/rp_filter"] = "0";
     // Windows that conntrack cannot follow (offloads, asymmetric starts) must not break connections.
     keys["net/netfilter/nf_conntrack_tcp_be_liberal"] = "1";
     keys["net/ipv6/conf/all/disable_ipv6"] = "1";

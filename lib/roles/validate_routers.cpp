@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// validate(), what a router does beside joining its networks: extra routes, source NAT, metadata. Networks and addresses of
-// routers are in validate_tenants.cpp. Pure.
+// validate(), what a router does beside joining its networks: extra routes, source NAT, metadata. Networks and
+// addresses of routers are in validate_tenants.cpp. Pure.
 #include <algorithm>
 
 #include "roles/validate.hpp"
@@ -44,7 +44,8 @@ void check_destination(const router_view& v, const static_route& route, const st
     }
     if (route.to.length == 0) {
         if (v.external && v.external->gateway)
-            out.error(route.place, at + ".to", text, "is the default route, which leads to networks." + v.r.external + "'s gateway",
+            out.error(route.place, at + ".to", text,
+                      "is the default route, which leads to networks." + v.r.external + "'s gateway",
                       "a smaller prefix");
         return;
     }
@@ -55,7 +56,8 @@ void check_destination(const router_view& v, const static_route& route, const st
     // A larger prefix is a fair way to all else; one within a network of the router would cut it off.
     for (const auto& [name, cidr] : legs(v))
         if (cidr.length != 0 && cidr.length <= route.to.length && cidr.contains(route.to.address))
-            out.error(route.place, at + ".to", text, "is in " + name + ", which the router is joined to", "a prefix elsewhere");
+            out.error(route.place, at + ".to", text, "is in " + name + ", which the router is joined to",
+                      "a prefix elsewhere");
 }
 
 void check_next_hop(const router_view& v, const static_route& route, const std::string& at, findings& out) {
@@ -84,9 +86,10 @@ void check_routes(const router_view& v, findings& out) {
         check_next_hop(v, route, at, out);
         for (std::size_t j = 0; j < i; ++j)
             if (v.r.routes[j].to == route.to && v.r.routes[j].via == route.via) {
-                out.error(route.place, at + ".via", route.via.to_string(),
-                          "is a next hop to " + route.to.to_string() + " already: routes[" + std::to_string(j) + "] has it",
-                          "each next hop once");
+                out.error(
+                    route.place, at + ".via", route.via.to_string(),
+                    "is a next hop to " + route.to.to_string() + " already: routes[" + std::to_string(j) + "] has it",
+                    "each next hop once");
                 break;
             }
     }
@@ -111,7 +114,8 @@ void check_metadata(const router_view& v, findings& out) {
             return;
         }
     if (out.broken(path)) return;
-    if (endpoint.is_unspecified() || endpoint.is_multicast() || (!endpoint.is_v6() && link_local_prefix().contains(endpoint))) {
+    if (endpoint.is_unspecified() || endpoint.is_multicast() ||
+        (!endpoint.is_v6() && link_local_prefix().contains(endpoint))) {
         out.error(v.r.place, at, text, "is no address of a server", "what the router's node reaches");
         return;
     }
@@ -122,7 +126,8 @@ void check_metadata(const router_view& v, findings& out) {
             return;
         }
     const auto on = v.f.nodes.find(router_node(v.f, v.r.external));
-    if (on != v.f.nodes.end() && !node_reaches(v.f, on->second, endpoint) && !out.broken("nodes") && !out.broken("networks"))
+    if (on != v.f.nodes.end() && !node_reaches(v.f, on->second, endpoint) && !out.broken("nodes") &&
+        !out.broken("networks"))
         out.error(v.r.place, at, text, "is nothing that node " + on->first + ", which holds the router, has a way to",
                   "a host of one of its networks");
 }
@@ -132,7 +137,8 @@ void check_metadata(const router_view& v, findings& out) {
 void validate_routers(const fabric& f, const std::string& tenant_name, const tenant& t, findings& out) {
     for (const auto& [name, r] : t.routers) {
         router_view v{f, t, name, r, "tenants." + tenant_name + ".routers." + name};
-        if (const auto external = f.networks.find(r.external); external != f.networks.end()) v.external = &external->second;
+        if (const auto external = f.networks.find(r.external); external != f.networks.end())
+            v.external = &external->second;
         check_routes(v, out);
         if (r.metadata) check_metadata(v, out);
         if (!r.snat && r.external.empty())

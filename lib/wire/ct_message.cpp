@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes and numbers of linux/netfilter/nfnetlink_conntrack.h. May include: core, libmnl by rtnl_message, std. Nothing here
-// fails; an entry without both tuples reads as none.
+// Attributes and numbers of linux/netfilter/nfnetlink_conntrack.h. May include: core, libmnl by rtnl_message, std.
+// Nothing here fails; an entry without both tuples reads as none.
 #include "wire/ct_message.hpp"
 
 #include <linux/netfilter/nfnetlink.h>
@@ -25,8 +25,8 @@ std::optional<ct_tuple> tuple_in(const attributes& a) {
     const auto source = ip[CTA_IP_V4_SRC] ? ip[CTA_IP_V4_SRC].ip() : ip[CTA_IP_V6_SRC].ip();
     const auto destination = ip[CTA_IP_V4_DST] ? ip[CTA_IP_V4_DST].ip() : ip[CTA_IP_V6_DST].ip();
     if (!source || !destination) return std::nullopt;
-    return ct_tuple{*source, *destination, proto[CTA_PROTO_NUM].u8().value_or(0), proto[CTA_PROTO_SRC_PORT].be16().value_or(0),
-                    proto[CTA_PROTO_DST_PORT].be16().value_or(0)};
+    return ct_tuple{*source, *destination, proto[CTA_PROTO_NUM].u8().value_or(0),
+                    proto[CTA_PROTO_SRC_PORT].be16().value_or(0), proto[CTA_PROTO_DST_PORT].be16().value_or(0)};
 }
 
 }  // namespace
@@ -54,8 +54,9 @@ std::optional<ct_entry> decode_ct(const nlmsghdr* header) {
     const auto original = tuple_in(a.nested(CTA_TUPLE_ORIG)), reply = tuple_in(a.nested(CTA_TUPLE_REPLY));
     if (!original || !reply) return std::nullopt;
     const auto key = a[CTA_TUPLE_ORIG].payload();
-    return ct_entry{*original, *reply, a[CTA_ZONE].be16().value_or(0), parts->first.nfgen_family, {key.begin(), key.end()},
-                    a[CTA_ID].u32()};
+    return ct_entry{
+        *original,      *reply, a[CTA_ZONE].be16().value_or(0), parts->first.nfgen_family, {key.begin(), key.end()},
+        a[CTA_ID].u32()};
 }
 
 }  // namespace weft::wire

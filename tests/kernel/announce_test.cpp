@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Announcements as the other end of a cable hears them: three rounds, as request and as answer, from the device's own MAC.
-// That a neighbour believes them at once is in tests/program/test_routers.py.
+// Announcements as the other end of a cable hears them: three rounds, as request and as answer, from the device's own
+// MAC. That a neighbour believes them at once is in tests/program/test_routers.py.
 #include "weft/probe/announce.hpp"
 
-#include <catch2/catch.hpp>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/if_ether.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <chrono>
 #include <cstring>
 
@@ -66,7 +66,8 @@ TEST_CASE("an announcement is heard three times in each form, from the device's 
     for (char sink[256]; ::poll(&wait, 1, 50) > 0;) (void)::recv(ear, sink, sizeof sink, 0);
 
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<probe::announcement> all = {{&from, "qg-1", *parse_ip("192.0.2.10")}, {&from, "qg-1", *parse_ip("fd00::1")}};
+    const std::vector<probe::announcement> all = {{&from, "qg-1", *parse_ip("192.0.2.10")},
+                                                  {&from, "qg-1", *parse_ip("fd00::1")}};
     probe::announce(all).value();
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::milliseconds(250));
 
@@ -75,11 +76,14 @@ TEST_CASE("an announcement is heard three times in each form, from the device's 
         ether_arp packet{};
         sockaddr_ll sender{};
         socklen_t length = sizeof sender;
-        if (::recvfrom(ear, &packet, sizeof packet, 0, reinterpret_cast<sockaddr*>(&sender), &length) < static_cast<ssize_t>(sizeof packet)) break;
+        if (::recvfrom(ear, &packet, sizeof packet, 0, reinterpret_cast<sockaddr*>(&sender), &length) <
+            static_cast<ssize_t>(sizeof packet))
+            break;
         if (sender.sll_pkttype == PACKET_OUTGOING) continue;
         const unsigned char address[] = {192, 0, 2, 10};
-        const bool right = std::memcmp(packet.arp_spa, address, 4) == 0 && std::memcmp(packet.arp_tpa, address, 4) == 0 &&
-                           std::memcmp(packet.arp_sha, c.mac.bytes.data(), 6) == 0 && sender.sll_pkttype == PACKET_BROADCAST;
+        const bool right =
+            std::memcmp(packet.arp_spa, address, 4) == 0 && std::memcmp(packet.arp_tpa, address, 4) == 0 &&
+            std::memcmp(packet.arp_sha, c.mac.bytes.data(), 6) == 0 && sender.sll_pkttype == PACKET_BROADCAST;
         h.strange += right ? 0 : 1;
         h.requests += ntohs(packet.arp_op) == ARPOP_REQUEST ? 1 : 0;
         h.answers += ntohs(packet.arp_op) == ARPOP_REPLY ? 1 : 0;

@@ -379,3 +379,35 @@ TEST_CASE("a NIC with somebody else's address becomes no port: the address would
     seen.namespaces[0].links[0].master = "bridge-int";
     CHECK(diff(seen, in_linux_bridge).has_value());
 }
+
+TEST_CASE("a veth end whose peer's namespace is not there by name is made anew, with its settings, its guard and its port's number") {
+    auto want = wanted_with_veth();
+    auto& root = want.namespaces[0];
+    root.sysctls["net/ipv6/conf/tap1/disable_ipv6"] = "1";
+    root.tables[0].chains = {nft::chain{"guard-tap1", "filter", 0, 0, 0, {"tap1"}, {}}};
+    ovs::bridge_row bridge;
+    bridge.name = "br-int";
+    bridge.external_ids = {{ovs::mark_fabric, "f"}};
+    ovs::port_row port;
+    port.name = "tap1";
+    port.external_ids = {{ovs::mark_fabric, "f"}};
+    port.interfaces = {ovs::interface_row{.name = "tap1"}};
+    bridge.ports = {port};
+    want.bridges = {bridge};
+    auto seen = want;
+    seen.bridges[0].ports[0].interfaces[0].ofport = 7;
+    CHECK(diff(seen, want).value().steps.empty());
+
+    seen.namespaces.pop_back();  // somebody deleted it; a process within keeps the peer alive
+    const auto p = diff(seen, want).value();
+    const auto port_goes = index_of(p, "- port tap1"), link_goes = index_of(p, "- link tap1"), link_comes = index_of(p, "+ link tap1"),
+               up = index_of(p, "~ link tap1"), port_comes = index_of(p, "+ port tap1");
+    CHECK(port_goes < link_goes);
+    CHECK(link_goes < index_of(p, "+ namespace qrouter-1"));
+    CHECK(index_of(p, "+ namespace qrouter-1") < link_comes);
+    CHECK(link_comes < index_of(p, "nft table netdev weft"));
+    CHECK(index_of(p, "nft table netdev weft") < up);
+    CHECK(index_of(p, "sysctl net/ipv6/conf/tap1/disable_ipv6") < up);
+    CHECK(up < port_comes);
+    CHECK(std::get<ovs::port_row>(*p.steps[port_comes].after).interfaces[0].ofport_request == 7U);
+}

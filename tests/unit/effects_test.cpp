@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What steps bring with them: which connections are forgotten and which addresses announced, for a run and for its undo.
+// What steps bring with them: which connections are forgotten and which addresses announced, for a run and for its
+// undo.
 #include "model/effects.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
+#include <catch2/catch.hpp>
 
 using namespace weft;
 
@@ -13,7 +13,8 @@ namespace {
 ip_address ip(const std::string& text) { return parse_ip(text).value(); }
 
 // A router's rules with one floating address per pair of outside and fixed.
-nft::table rules(const std::vector<std::pair<std::string, std::string>>& floating, const std::string& own = "192.0.2.1") {
+nft::table rules(const std::vector<std::pair<std::string, std::string>>& floating,
+                 const std::string& own = "192.0.2.1") {
     const auto rule = [] { return nft::rule_builder(nft::family::ipv4); };
     const auto only = [](const std::string& a) { return ip_prefix{ip(a), 32}; };
     nft::chain before{"prerouting", "nat", 0, -100, 1, {}, {}}, after{"postrouting", "nat", 4, 100, 1, {}, {}};
@@ -38,8 +39,10 @@ const std::string space = "qrouter-1";
 }  // namespace
 
 TEST_CASE("a floating address that stands for another machine is forgotten, those that stay are not") {
-    const step moved{space, rules({{"192.0.2.10", "50.50.1.11"}, {"192.0.2.11", "50.50.1.12"}}),
-                     rules({{"192.0.2.10", "50.50.1.13"}, {"192.0.2.11", "50.50.1.12"}}), {}};
+    const step moved{space,
+                     rules({{"192.0.2.10", "50.50.1.11"}, {"192.0.2.11", "50.50.1.12"}}),
+                     rules({{"192.0.2.10", "50.50.1.13"}, {"192.0.2.11", "50.50.1.12"}}),
+                     {}};
     for (const auto& s : {moved, moved.inverse()}) {
         const auto effects = effects_of({s});
         REQUIRE(effects.size() == 1);
@@ -51,11 +54,15 @@ TEST_CASE("a floating address that stands for another machine is forgotten, thos
 
 TEST_CASE("a network that comes to a router or another comment forgets nobody's connections") {
     auto wider = rules({{"192.0.2.10", "50.50.1.11"}});
-    wider.chains[0].rules.push_back(
-        nft::rule_builder(nft::family::ipv4).oifname("qg-1").saddr(*parse_prefix("50.50.2.0/24")).snat(ip("192.0.2.1")).done());
+    wider.chains[0].rules.push_back(nft::rule_builder(nft::family::ipv4)
+                                        .oifname("qg-1")
+                                        .saddr(*parse_prefix("50.50.2.0/24"))
+                                        .snat(ip("192.0.2.1"))
+                                        .done());
     auto renamed = rules({{"192.0.2.10", "50.50.1.11"}});
     renamed.chains[1].rules[0].comment = "to somebody";
-    for (const auto& after : {wider, renamed}) CHECK(effects_of({{space, rules({{"192.0.2.10", "50.50.1.11"}}), after, {}}}).empty());
+    for (const auto& after : {wider, renamed})
+        CHECK(effects_of({{space, rules({{"192.0.2.10", "50.50.1.11"}}), after, {}}}).empty());
 }
 
 TEST_CASE("an address that comes is announced and forgotten, one that goes is forgotten; the undo turns both round") {
@@ -75,7 +82,8 @@ TEST_CASE("an address that comes is announced and forgotten, one that goes is fo
 
 TEST_CASE("a namespace that is made or goes has nothing to forget, and the host's own is left alone") {
     const step made{space, std::nullopt, namespace_object{space}, {}};
-    const step come{space, std::nullopt, address("192.0.2.10/32"), {}}, table{space, std::nullopt, rules({{"192.0.2.10", "50.50.1.11"}}), {}};
+    const step come{space, std::nullopt, address("192.0.2.10/32"), {}},
+        table{space, std::nullopt, rules({{"192.0.2.10", "50.50.1.11"}}), {}};
     const auto effects = effects_of({made, table, come});
     REQUIRE(effects.size() == 1);
     CHECK(effects[0].forget.empty());

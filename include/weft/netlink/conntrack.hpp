@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's connection tracking in one namespace over ctnetlink: read the entries, delete those that fit a filter. What is
-// deleted is tracked anew at its next packet, by the rules of then. May include: core.
+// The kernel's connection tracking in one namespace over ctnetlink: read the entries, delete those that fit a filter.
+// What is deleted is tracked anew at its next packet, by the rules of then. May include: core.
 #pragma once
-
-#include "weft/core/address.hpp"
-#include "weft/netlink/namespaces.hpp"
 
 #include <optional>
 #include <span>
 
+#include "weft/core/address.hpp"
+#include "weft/netlink/namespaces.hpp"
+
 namespace weft::netlink {
 
-// One entry. Its answers come from `reply_source` to `reply_destination`, which translation makes differ from the reverse of
-// the original way. Ports are those of the original way, 0 where the protocol has none.
+// One entry. Its answers come from `reply_source` to `reply_destination`, which translation makes differ from the
+// reverse of the original way. Ports are those of the original way, 0 where the protocol has none.
 struct connection {
     ip_address original_source, original_destination, reply_source, reply_destination;
     std::uint8_t protocol = 0;
@@ -32,8 +32,8 @@ struct connection_filter {
 
 // Equivalent to: conntrack -L. Errors: unsupported where the kernel has no ctnetlink.
 result<std::vector<connection>> connections(const namespace_handle&);
-// Deletes what fits any of the filters, however many there are, over one reading of the table; one that ends meanwhile is no
-// error. Gives the number deleted. Equivalent to: conntrack -D with -s, -d, -r, -q, -p, --dport and -w.
+// Deletes what fits any of the filters, however many there are, over one reading of the table; one that ends meanwhile
+// is no error. Gives the number deleted. Equivalent to: conntrack -D with -s, -d, -r, -q, -p, --dport and -w.
 result<std::size_t> delete_connections(const namespace_handle&, std::span<const connection_filter>);
 
 }  // namespace weft::netlink
