@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,13 +23,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct targets { std::set<namespace_identity> network, mount; };
+struct targets {
+    std::string lab;
+    std::set<namespace_identity> network, mount;
+};
 
 // A zombie holds no namespace and needs only its parent, which is not always us.
 bool is_zombie(const std::string& pid) {
     const auto text = read_file("/proc/" + pid + "/stat").value_or("");
     const auto end = text.rfind(')');
     return end == std::string::npos || end + 2 >= text.size() || text[end + 2] == 'Z' || text[end + 2] == 'X';
+}
+
+// A network namespace of ours is kept by its name for as long as we look; mounts that have gone leave their inode to others, another
+// lab's node at the next moment, so they must say whose they are, too.
+bool is_inside(const std::string& pid, const targets& t) {
+    if (const auto network = identify("/proc/" + pid + "/ns/net"); network && t.network.contains(*network)) return true;
+    const auto mount = identify("/proc/" + pid + "/ns/mnt");
+    return mount && t.mount.contains(*mount) && read_file("/proc/" + pid + "/root/run/weft/lab").value_or("") == t.lab + "\n";
+}
+
+// The number of a process that ends meanwhile may be another's when the signal is sent, so the process is held and looked at again.
+void signal_inside(int pid, int signal, const targets& t) {
+    const auto held = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    if (held < 0) return;
+    if (is_inside(std::to_string(pid), t)) ::syscall(SYS_pidfd_send_signal, held, signal, nullptr, 0);
+    ::close(held);
 }
 
 std::vector<int> processes_in(const targets& t) {
@@ -39,10 +59,7 @@ std::vector<int> processes_in(const targets& t) {
         if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
         const int number = std::atoi(pid.c_str());
         if (number == ::getpid() || number == 1) continue;
-        const auto network = identify("/proc/" + pid + "/ns/net");
-        const auto mount = identify("/proc/" + pid + "/ns/mnt");
-        const bool inside = (network && t.network.contains(*network)) || (mount && t.mount.contains(*mount));
-        if (inside && !is_zombie(pid)) found.push_back(number);
+        if (is_inside(pid, t) && !is_zombie(pid)) found.push_back(number);
     }
     return found;
 }
@@ -76,7 +93,7 @@ result<void> end_processes(const targets& t) {
             return error{errc::timed_out, "end process", std::to_string(found.front()), "it is still there after 10 s"};
         const bool hard = waited > std::chrono::seconds(2);  // a node process first ends and reaps its switch
         if (hard != killed || waited < std::chrono::milliseconds(1) || hard)
-            for (const int pid : found) ::kill(pid, hard ? SIGKILL : SIGTERM);
+            for (const int pid : found) signal_inside(pid, hard ? SIGKILL : SIGTERM, t);
         killed = hard;
         for (const int pid : found) ::waitpid(pid, nullptr, WNOHANG);  // those that are our children
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -105,7 +122,7 @@ std::vector<std::string> names_of(const std::string& lab) {
 }  // namespace
 
 result<void> take_down(const std::string& lab, const std::vector<std::string>& namespaces) {
-    targets t;
+    targets t{lab, {}, {}};
     for (const auto& name : namespaces)
         if (const auto id = identify("/run/netns/" + name)) t.network.insert(*id);
     add_mounts(lab, t);
