@@ -5,7 +5,9 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <fstream>
 #include <set>
+#include <sstream>
 
 #include "common.hpp"
 #include "ports.hpp"
@@ -37,9 +39,20 @@ result<host_state> compiled_here(const options& o, const fabric& f) {
 
 host_state wanted_state(const options& o) { return compiled_here(o, fabric_with_node(o)).value(); }
 
+std::string text_of(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    if (!in) fail(errc::not_found, "read plan", path, "there is no such file, or it cannot be read; nothing was changed");
+    return text.str();
+}
+
 result<apply::report> apply_fabric(const options& o, const fabric& f) {
-    return apply::apply(
-        o.place, [&] { return compiled_here(o, f); }, [&] { return apply::remember_fabric(f, o.node); });
+    apply::say caller;
+    if (!o.plan.empty())
+        caller.before = [kept = text_of(o.plan)](const weft::plan& now) { return same_plan(kept, now); };
+    caller.after = [&] { return apply::remember_fabric(f, o.node); };
+    return apply::apply(o.place, [&] { return compiled_here(o, f); }, caller);
 }
 
 // A run is not cut short by the end of the program: who ends it waits for its last step or its undo.
@@ -75,7 +88,9 @@ void follow_ports(const options& o, const std::string& name) {
             return compiled_here(o, *f);
         });
         if (!here) return false;
-        if (!done) return done.error();
+        // What one network lacks is no reason to try all again: the others' ports are followed.
+        if (!done && done.error().code == errc::incomplete) tell(done.error().message());
+        else if (!done) return done.error();
         return true;
     };
     tell("following the ports of " + o.node);

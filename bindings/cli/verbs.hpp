@@ -14,6 +14,7 @@ namespace weft::cli {
 struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
+    std::string plan;  // --plan: what was agreed to
     bool json = false, follow = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
@@ -32,6 +33,7 @@ enum takes : unsigned {
     takes_lock = 256,
     takes_optional_file = 512,
     takes_follow = 1024,
+    takes_plan = 2048,
 };
 
 struct verb {

@@ -49,8 +49,7 @@ roles::lock allocate(fabric_object& f, const std::optional<roles::lock>& remembe
     return filled.lock;
 }
 
-host_state wanted(const fabric_object& f, const std::string& node, const apply::place& place) {
-    const weft::fabric& complete = f.complete();
+host_state wanted(const weft::fabric& complete, const std::string& node, const apply::place& place) {
     const host_facts facts = apply::facts(place, complete, node).value();
     return roles::compile(complete, node, facts).value();
 }
@@ -64,16 +63,22 @@ py::object compile(const fabric_object& f, const std::string& node) {
 py::object make_plan(const fabric_object& f, const std::string& node, const std::string& netns,
                      const std::string& rundir) {
     const apply::place place{netns, rundir};
-    return from_json(to_json(unlocked([&] { return apply::make_plan(place, wanted(f, node, place)); })));
+    const weft::fabric complete = f.complete();  // a copy: another thread may allocate meanwhile
+    return from_json(to_json(unlocked([&] { return apply::make_plan(place, wanted(complete, node, place)); })));
 }
 
 py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns,
-                  const std::string& rundir) {
+                  const std::string& rundir, const py::object& agreed) {
     const apply::place place{netns, rundir};
+    const weft::fabric complete = f.complete();
+    apply::say caller;
+    if (!agreed.is_none()) {
+        const auto kept = py::module_::import("json").attr("dumps")(agreed).cast<std::string>();
+        caller.before = [kept](const plan& now) { return same_plan(kept, now); };
+    }
+    caller.after = [&] { return apply::remember_fabric(complete, node); };
     return to_dict(unlocked([&] {
-        return apply::apply(
-            place, [&]() -> result<host_state> { return wanted(f, node, place); },
-            [&] { return apply::remember_fabric(f.complete(), node); });
+        return apply::apply(place, [&]() -> result<host_state> { return wanted(complete, node, place); }, caller);
     }));
 }
 
@@ -138,7 +143,8 @@ void bind_fabric(py::module_& m) {
         .def("plan", &make_plan, py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
              "The steps from the live to the wanted state.")
         .def("apply", &apply_to, py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
-             "Plans and executes; undoes on failure.")
+             py::arg("plan") = py::none(),
+             "Plans and executes; undoes on failure. With a plan that plan() gave, only if the steps are still the same.")
         .def("expectations", &expectations, "The rows of the reachability matrix.")
         .def("to_dict", [](const fabric_object& f) { return from_json(to_json(f.value)); })
         .def("__repr__", [](const fabric_object& f) { return "<weft.Fabric " + f.value.name + ">"; });

@@ -59,15 +59,18 @@ public:
             case transport::netlink: return netlink_group(steps, first, last, done);
             case transport::nft: return all(nft_group(steps, first, last), first, last, done);
             case transport::ovsdb: return switch_.rows(steps, first, last, done);
-            case transport::openflow: return switch_.flows(steps, first, last, done);
+            case transport::openflow: return switch_.flows(steps, first, last, done, undoing ? nullptr : &left_out);
             case transport::services: return each(steps, first, last, done, [&](const step& s) { return one_service(s); });
         }
         return {};
     }
 
     const std::vector<ovs::refused_flow>& refused_flows() const { return switch_.refused(); }
-    // What kept services from starting. A service is one network's: it must hold back nobody else's, and takes nothing of theirs back.
-    std::vector<error> not_started;
+    // What kept services from starting: a service is one network's, must hold back nobody else's, and takes nothing of theirs back. And
+    // connections that could not be cut: the rules stand.
+    std::vector<error> left_out;
+    // Before namespaces are opened once more for their effects.
+    void close_sessions() { sessions_.clear(); }
     bool undoing = false;
 
 private:
@@ -75,7 +78,7 @@ private:
     result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, F run) {
         for (std::size_t i = first; i < last; ++i) {
             if (auto ok = run(steps[i]); ok) done.push_back(i);
-            else if (!undoing && steps[i].after && transport_of(steps[i]) == transport::services) not_started.push_back(ok.error());
+            else if (!undoing && steps[i].after && transport_of(steps[i]) == transport::services) left_out.push_back(ok.error());
             else return ok;
         }
         return {};
@@ -255,6 +258,7 @@ result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& do
         if (auto ok = exec.group(steps, first, last, done); !ok) return ok;
         first = last;
     }
+    exec.close_sessions();
     return settle(effects_of(steps));
 }
 
@@ -321,10 +325,11 @@ result<report> execute_locked(const place& where, const plan& p, std::vector<ovs
         failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
         return failure;
     }
-    if (!exec.not_started.empty()) {
-        auto failure = exec.not_started.front();
-        for (std::size_t i = 1; i < exec.not_started.size(); ++i) failure.detail += "; also: " + exec.not_started[i].message();
+    if (!exec.left_out.empty()) {
+        auto failure = exec.left_out.front();
+        for (std::size_t i = 1; i < exec.left_out.size(); ++i) failure.detail += "; also: " + exec.left_out[i].message();
         failure.detail += " (all else is done)";
+        failure.code = errc::incomplete;
         return failure;
     }
     return report_since(start, p);
@@ -342,13 +347,18 @@ result<report> execute(const place& where, const plan& p) {
 
 namespace {
 
-result<report> apply_locked(const place& where, const host_state& given) {
+result<report> apply_locked(const place& where, const host_state& given, const say& caller) {
     host_state wanted = given;
     result<report> done;
+    bool agreed = !caller.before;
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
         auto p = make_plan(where, wanted);
         if (!p) return p.error();
+        if (!agreed) {
+            if (auto ok = caller.before(*p); !ok) return ok.error();
+            agreed = true;
+        }
         if (p->empty()) return report{0, 0, 0, 0, p->pending, p->quarantined};
         std::vector<ovs::refused_flow> refused;
         done = execute_locked(where, *p, &refused);
@@ -370,15 +380,15 @@ result<report> apply(const place& where, const host_state& wanted) {
     return apply(where, [&]() -> result<host_state> { return wanted; });
 }
 
-result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done) {
+result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const say& caller) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
     const auto database = held_database(where);
     const auto state = wanted();
     if (!state) return state.error();
-    auto made = apply_locked(where, *state);
-    if (!made || !done) return made;
-    if (auto ok = done(); !ok) return ok.error();
+    auto made = apply_locked(where, *state, caller);
+    if ((!made && made.error().code != errc::incomplete) || !caller.after) return made;
+    if (auto ok = caller.after(); !ok) return ok.error();
     return made;
 }
 

@@ -34,10 +34,12 @@ bool quarantine(host_state& wanted, const std::vector<ovs::refused_flow>& refuse
         if (!ovs::is_port_cookie(r.flow.cookie) || !names.contains(r.flow.cookie)) return false;
         reasons.emplace(r.flow.cookie, r.why.message());
     }
-    for (auto& [bridge, flows] : wanted.flows) std::erase_if(flows, [&](const auto& f) { return reasons.contains(f.cookie); });
+    std::size_t erased = 0;
+    for (auto& [bridge, flows] : wanted.flows) erased += std::erase_if(flows, [&](const auto& f) { return reasons.contains(f.cookie); });
+    if (erased == 0) return false;
     for (const auto& [cookie, reason] : reasons) wanted.quarantined.push_back({names.at(cookie), reason});
     std::sort(wanted.quarantined.begin(), wanted.quarantined.end(), [](const auto& a, const auto& b) { return a.port < b.port; });
-    return !refused.empty();
+    return true;
 }
 
 }  // namespace weft::apply

@@ -30,6 +30,7 @@ result<void> settle(const std::vector<step_effects>& effects) {
         auto handle = netlink::namespace_handle::open(e.scope);
         if (!handle) return handle.error();
         if (auto done = netlink::delete_connections(*handle, filters_for(e.forget)); !done) return done.error();
+        if (e.announce.empty()) continue;
         handles.push_back(std::make_unique<netlink::namespace_handle>(std::move(*handle)));
         for (const auto& a : e.announce) announcements.push_back({handles.back().get(), a.device, a.address.address});
     }

@@ -51,19 +51,20 @@ result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t f
                    c.after->interfaces[0].name == interface;
         });
     };
+    // The flows of a bridge that comes back come first: a port without a device must not keep them from all others.
+    for (const auto& b : set.bridges) {
+        const auto kept = b.after && !b.before ? kept_flows_.find(b.after->name) : kept_flows_.end();
+        if (kept == kept_flows_.end()) continue;
+        auto rows = read_rows();
+        if (!rows) return rows.error();
+        if (auto ok = put_kept_flows(b.after->name, kept->second, **rows); !ok) return ok;
+    }
     for (const auto& o : *outcomes) {
         if (given_back(o.interface)) continue;
         if (o.ofport == -1 || !o.error.empty()) {
             return error{errc::system_error, "open port", o.interface,
                          "ovs-vswitchd: " + (o.error.empty() ? "no ofport" : o.error), 0};
         }
-    }
-    for (const auto& b : set.bridges) {
-        const auto kept = b.after && !b.before ? kept_flows_.find(b.after->name) : kept_flows_.end();
-        if (kept == kept_flows_.end()) continue;
-        auto rows = read_rows();
-        if (!rows) return rows.error();
-        if (auto ok = put_flows(b.after->name, {.remove = {}, .add = kept->second}, **rows); !ok) return ok;
     }
     return {};
 }
@@ -78,6 +79,16 @@ result<void> switch_executor::keep_flows(ovs::database& database, const std::str
     std::erase_if(*flows, [](const auto& f) { return f.cookie == ovs::learned_cookie; });
     kept_flows_[bridge] = std::move(*flows);
     return {};
+}
+
+// Flows that name a port without a device cannot be had before it has one; they are left out, the others are put.
+result<void> switch_executor::put_kept_flows(const std::string& bridge, const std::vector<ovs::flow>& kept,
+                                             const std::vector<ovs::bridge_row>& rows) {
+    const auto spelled = ovs::canonical(kept, numbers_of(rows, bridge));
+    ovs::flow_change change;
+    for (std::size_t i = 0; i < kept.size(); ++i)
+        if (spelled[i] || spelled[i].error().code != errc::not_found) change.add.push_back(kept[i]);
+    return put_flows(bridge, std::move(change), rows);
 }
 
 // The rows after the last transaction.
@@ -105,7 +116,8 @@ result<void> switch_executor::put_flows(const std::string& bridge, ovs::flow_cha
     return ovs::apply_flows(rundir_, bridge, change, numbers, std::chrono::seconds(10), &refused_);
 }
 
-result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
+result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done,
+                                    std::vector<error>* left_out) {
     auto rows = read_rows();
     if (!rows) return rows.error();
     ovs::flow_change change;
@@ -120,7 +132,11 @@ result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t 
     }
     if (auto ok = put_flows(steps[first].scope, std::move(change), **rows); !ok) return ok;
     for (std::size_t i = first; i < last; ++i) done.push_back(i);
-    return cut_denied(steps[first].scope, gone, **rows);
+    if (auto ok = cut_denied(steps[first].scope, gone, **rows); !ok && left_out != nullptr) {
+        left_out->push_back(ok.error());
+        left_out->back().detail += "; the rules stand, and connections that they deny end with the next packet of the side that began";
+    }
+    return {};
 }
 
 // Where rules went or changed, connections may live that nothing allows any more: in the zones of the ports and groups concerned.

@@ -22,8 +22,9 @@ public:
     explicit switch_executor(std::string rundir) : rundir_(std::move(rundir)) {}
     // Steps [first, last), all of bridges and ports; `done` gets those that took effect.
     result<void> rows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
-    // Steps [first, last), all flows of one bridge: all or none, then the connections that they do not allow any more.
-    result<void> flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
+    // Steps [first, last), all flows of one bridge: all or none, then the connections that they do not allow any more. Where these cannot be
+    // cut the flows stand all the same, and `left_out` gets the reason.
+    result<void> flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, std::vector<error>* left_out);
     // The flows that were refused, of all that failed so far.
     const std::vector<ovs::refused_flow>& refused() const { return refused_; }
 
@@ -31,6 +32,7 @@ private:
     result<void> keep_flows(ovs::database&, const std::string& bridge);
     result<const std::vector<ovs::bridge_row>*> read_rows();
     result<void> cut_denied(const std::string& bridge, const std::vector<ovs::flow>& gone, const std::vector<ovs::bridge_row>&);
+    result<void> put_kept_flows(const std::string& bridge, const std::vector<ovs::flow>&, const std::vector<ovs::bridge_row>&);
     result<void> put_flows(const std::string& bridge, ovs::flow_change, const std::vector<ovs::bridge_row>&);
 
     std::string rundir_;

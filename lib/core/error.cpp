@@ -22,6 +22,8 @@ std::string_view to_string(errc code) noexcept {
         case errc::outcome_unknown: return "outcome_unknown";
         case errc::system_error: return "system_error";
         case errc::protocol_error: return "protocol_error";
+        case errc::incomplete: return "incomplete";
+        case errc::stale: return "stale";
     }
     return "unknown";
 }

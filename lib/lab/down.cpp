@@ -40,7 +40,7 @@ bool is_zombie(const std::string& pid) {
 bool is_inside(const std::string& pid, const targets& t) {
     if (const auto network = identify("/proc/" + pid + "/ns/net"); network && t.network.contains(*network)) return true;
     const auto mount = identify("/proc/" + pid + "/ns/mnt");
-    return mount && t.mount.contains(*mount) && read_file("/proc/" + pid + "/root/run/weft/lab").value_or("") == t.lab + "\n";
+    return mount && t.mount.contains(*mount) && read_file("/proc/" + pid + "/root/run/weft/member-of").value_or("") == t.lab + "\n";
 }
 
 // The number of a process that ends meanwhile may be another's when the signal is sent, so the process is held and looked at again.

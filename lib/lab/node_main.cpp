@@ -107,7 +107,7 @@ result<void> furnish(const std::string& lab, const std::string& node, const std:
         if (auto done = mount_at("tmpfs", own, "mode=755"); !done) return done;
     }
     // By this and not by the inode of its mounts alone is a node known, for the kernel gives the inode of what has gone to another.
-    if (auto done = weft::lab::write_file("/run/weft/lab", lab + "\n"); !done) return done;
+    if (auto done = weft::lab::write_file("/run/weft/member-of", lab + "\n"); !done) return done;
     // The lab's allocation, so that `weft plan` and `weft apply` on the node use the same one.
     if (fabric)
         if (auto done = weft::lab::write_file("/run/weft/fabric.json", *fabric); !done) return done;

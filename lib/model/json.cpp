@@ -7,6 +7,8 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 
@@ -179,6 +181,42 @@ std::string to_json(const plan& p) {
         steps.push_back(std::move(o));
     }
     return json::serialize(json::object{{"fabric", p.fabric}, {"node", p.node}, {"steps", std::move(steps)}, {"pending", write(p.pending)}, {"quarantined", write(p.quarantined)}});
+}
+
+namespace {
+
+// "step 3: ~ link eth0 mtu 1500 → 1400", or that there is none.
+std::string told(const json::array& steps, std::size_t at) {
+    if (at >= steps.size()) return "no step " + std::to_string(at + 1);
+    const auto* step = steps[at].if_object();
+    const auto* text = step == nullptr ? nullptr : step->if_contains("text");
+    return "step " + std::to_string(at + 1) + ": " + (text != nullptr && text->is_string() ? std::string(text->as_string()) : json::serialize(steps[at]));
+}
+
+}  // namespace
+
+result<void> same_plan(const std::string& kept, const plan& now) {
+    const auto bad = [](std::string object, std::string words) {
+        return error{errc::invalid_input, "compare plan", std::move(object), std::move(words) + "; nothing was changed", 0};
+    };
+    boost::system::error_code problem;
+    const auto value = json::parse(kept, problem);
+    if (problem) return bad("", "it is no JSON: " + problem.message());
+    const auto* then = value.if_object();
+    const auto* steps = then == nullptr || !then->contains("steps") ? nullptr : then->at("steps").if_array();
+    if (steps == nullptr) return bad("", "it is no plan: an object with the array \"steps\" is wanted");
+    const auto today = json::parse(to_json(now)).as_object();
+    for (const char* key : {"fabric", "node"})
+        if (!then->contains(key) || then->at(key) != today.at(key))
+            return bad(key, "the plan is of " + (then->contains(key) ? json::serialize(then->at(key)) : "none") + ", and this is " + json::serialize(today.at(key)));
+    const auto& wanted = today.at("steps").as_array();
+    for (std::size_t i = 0; i < std::max(wanted.size(), steps->size()); ++i)
+        if (i >= wanted.size() || i >= steps->size() || wanted[i] != (*steps)[i])
+            return error{errc::stale, "compare plan", now.node,
+                         "the plan has " + told(*steps, i) + "; now it would be " + told(wanted, i) +
+                             ": the host or the fabric changed since, or the file was edited; nothing was changed",
+                         0};
+    return {};
 }
 
 }  // namespace weft

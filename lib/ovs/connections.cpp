@@ -31,6 +31,14 @@ std::map<std::string, std::string> fields_of(const std::string& tuple) {
     return fields;
 }
 
+// The number of a protocol that the tracker's table prints by its name or by the number itself (ct_dpif_format_ipproto).
+std::optional<unsigned> protocol_number(const std::string& name) {
+    static const std::map<std::string, unsigned> names = {{"icmp", 1}, {"igmp", 2}, {"tcp", 6}, {"udp", 17}, {"dccp", 33}, {"icmpv6", 58}, {"sctp", 132}, {"udplite", 136}};
+    if (const auto found = names.find(name); found != names.end()) return found->second;
+    if (name.empty() || name.size() > 3 || name.find_first_not_of("0123456789") != std::string::npos) return {};
+    return static_cast<unsigned>(std::stoul(name));
+}
+
 // "udp,orig=(…),reply=(…),zone=5,mark=1…"; nothing for a line of another form and for a connection that is cut already.
 std::optional<connection> parse_line(const std::string& line) {
     constexpr const char* start = ",orig=(";
@@ -38,23 +46,42 @@ std::optional<connection> parse_line(const std::string& line) {
     if (orig == std::string::npos || end == std::string::npos || end < orig) return {};
     const auto rest = line.substr(end) + ",";
     if (rest.find(",mark=1,") != std::string::npos) return {};
-    auto protocol = line.substr(0, orig);
     const auto tuple = orig + std::string(start).size();
     auto f = fields_of(line.substr(tuple, end - tuple));
     if (!f.contains("src") || !f.contains("dst")) return {};
     const bool v6 = f["src"].find(':') != std::string::npos;
+    const auto addresses = fmt::format("{0}_src={1},{0}_dst={2}", v6 ? "ipv6" : "nw", f["src"], f["dst"]);
+    const auto number = protocol_number(line.substr(0, orig));
+    if (!number) return {};
     connection c;
-    const auto addresses = fmt::format("{}_src={},{}_dst={}", v6 ? "ipv6" : "nw", f["src"], v6 ? "ipv6" : "nw", f["dst"]);
-    if (protocol == "icmp" || protocol == "icmpv6") {
-        c.flow = fmt::format("{0},{1},{2}_type={3},{2}_code={4}", v6 ? "icmp6" : "icmp", addresses, protocol,
-                             f["type"], f["code"]);
+    if (*number == (v6 ? 58 : 1)) {
+        c.flow = fmt::format("{0},{1},{2}_type={3},{2}_code={4}", v6 ? "icmp6" : "icmp", addresses, v6 ? "icmpv6" : "icmp", f["type"], f["code"]);
         c.icmp_id = static_cast<std::uint16_t>(std::strtoul(f["id"].c_str(), nullptr, 10));
-    } else if (protocol == "tcp" || protocol == "udp" || protocol == "sctp") {
-        c.flow = fmt::format("{0}{1},{2},{0}_src={3},{0}_dst={4}", protocol, v6 ? "6" : "", addresses, f["sport"], f["dport"]);
+    } else if (*number == 6 || *number == 17 || *number == 132) {
+        const char* name = *number == 6 ? "tcp" : *number == 17 ? "udp" : "sctp";
+        c.flow = fmt::format("{0}{1},{2},{0}_src={3},{0}_dst={4}", name, v6 ? "6" : "", addresses, f["sport"], f["dport"]);
     } else {
-        c.flow = fmt::format("{},nw_proto={},{}", v6 ? "ipv6" : "ip", protocol, addresses);
+        c.flow = fmt::format("{},nw_proto={},{}", v6 ? "ipv6" : "ip", *number, addresses);
     }
     return c;
+}
+
+// Waits until the switch has done all that it was sent.
+result<void> answered(openflow_connection& to_bridge) {
+    weft_message m{};
+    weft_encode_barrier(to_bridge.version(), &m);
+    for (const auto barrier = to_bridge.send(m);;) {
+        auto answer = to_bridge.receive();
+        if (!answer) return answer.error();
+        const auto kind = weft_message_kind(answer->data(), answer->size());
+        if (kind == WEFT_ERROR) {
+            char* words = weft_error_text(answer->data(), answer->size());
+            auto failure = to_bridge.fail(errc::protocol_error, words);
+            std::free(words);
+            return failure;
+        }
+        if (kind == WEFT_BARRIER && weft_message_xid(answer->data()) == barrier) return {};
+    }
 }
 
 }  // namespace
@@ -62,6 +89,8 @@ std::optional<connection> parse_line(const std::string& line) {
 result<void> cut_denied_connections(const std::string& rundir, const std::string& bridge, const std::string& datapath,
                                     const std::set<std::uint16_t>& zones, std::chrono::milliseconds deadline) {
     static constexpr const char* operation = "cut connections";
+    static constexpr std::size_t portion = 512;  // packets that the switch may have before it
+    std::size_t asked = 0;
     const auto end = openflow_connection::clock::now() + deadline;
     const std::string table = datapath == "netdev" ? "netdev@ovs-netdev" : "system@ovs-system";
     const auto control = vswitchd_socket(rundir);
@@ -84,29 +113,17 @@ result<void> cut_denied_connections(const std::string& rundir, const std::string
                 to_bridge = std::move(*opened);
             }
             weft_message m{};
+            // What a VM has sent must not decide over the rules of others: a connection that cannot be asked for is passed over.
             if (char* words = weft_encode_packet_out(c->flow.c_str(), c->icmp_id, actions.c_str(), to_bridge->version(), &m)) {
-                const std::string why = words;
                 std::free(words);
-                return error{errc::protocol_error, operation, c->flow, why, 0};
+                continue;
             }
             to_bridge->send(m);
+            if (++asked % portion != 0) continue;
+            if (auto ok = answered(*to_bridge); !ok) return ok;
         }
     }
-    if (!to_bridge) return {};
-    weft_message m{};
-    weft_encode_barrier(to_bridge->version(), &m);
-    for (const auto barrier = to_bridge->send(m);;) {
-        auto answer = to_bridge->receive();
-        if (!answer) return answer.error();
-        const auto kind = weft_message_kind(answer->data(), answer->size());
-        if (kind == WEFT_ERROR) {
-            char* words = weft_error_text(answer->data(), answer->size());
-            auto failure = to_bridge->fail(errc::protocol_error, words);
-            std::free(words);
-            return failure;
-        }
-        if (kind == WEFT_BARRIER && weft_message_xid(answer->data()) == barrier) return {};
-    }
+    return to_bridge ? answered(*to_bridge) : result<void>{};
 }
 
 }  // namespace weft::ovs

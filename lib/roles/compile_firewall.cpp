@@ -240,23 +240,21 @@ private:
             add(egress, 70, fmt::format("{}icmp6,icmp_type={}", own, type), "drop");
     }
 
-    // Whose rules a packet that asks goes through: those of the port that has its source, and of the one that has its target.
+    // Whose rules a packet that asks goes through: those of the port that has its source, and of the one that has its target. A prefix that
+    // several ports may send from (VRRP) is asked for nowhere, for a connection that one of them denies may be the other's.
     void ask() {
         std::map<std::pair<std::uint16_t, ip_prefix>, std::set<std::uint32_t>> holders;
         for (const auto& p : guarded_)
             for (const auto& [mac, address] : identities_of(p.port)) holders[{p.vlan, address.network()}].insert(p.id);
         for (const auto& [at, ids] : holders) {
             const auto& [vlan, address] = at;
-            const auto add = adder(ids.size() == 1 ? ovs::port_cookie(*ids.begin()) : ovs::flow_cookie);
-            for (const bool sender : {true, false}) {
-                std::string actions;
-                for (const auto id : ids)
-                    actions += fmt::format("{}clone({},{})", actions.empty() ? "" : ",", load5(id), to(sender ? egress_rules : ingress_rules));
-                add(sender ? ovs::ask_sender_table : ovs::ask_receiver_table, 1,
+            const bool alone = ids.size() == 1;
+            const auto add = adder(alone ? ovs::port_cookie(*ids.begin()) : ovs::flow_cookie);
+            for (const bool sender : {true, false})
+                add(sender ? ovs::ask_sender_table : ovs::ask_receiver_table, static_cast<std::uint16_t>(1 + address.length),
                     fmt::format("{},{},{}_{}={}", reg6(vlan), address.is_v6() ? "ipv6" : "ip", address.is_v6() ? "ipv6" : "nw",
                                 sender ? "src" : "dst", address.to_string()),
-                    actions);
-            }
+                    alone ? load5(*ids.begin()) + "," + to(sender ? egress_rules : ingress_rules) : "drop");
         }
     }
 

@@ -97,7 +97,8 @@ void validate_node_bounds(const fabric& f, findings& out) {
     };
     std::map<std::string, sum> nodes;
     for (const auto& [tenant_name, t] : f.tenants)
-        for (const auto& [name, p] : t.ports) {
+        for (const auto& [name, port] : t.ports) {
+            const auto& p = port;  // a lambda takes no structured binding in every compiler
             auto& all = nodes[p.node];
             const auto path = "tenants." + tenant_name + ".ports." + name;
             const auto bound = [&](std::size_t& n, std::size_t more, std::size_t most, const char* key, const char* what) {

@@ -178,6 +178,8 @@ def test_cve_2014_8153_cve_2014_4167_a_dnsmasq_that_dies_or_hangs_holds_back_no_
             assert time.monotonic() - start < 20
             assert named["60.0.1.0"][0] in told and named["60.0.2.0"][0] in told, told
             assert "all else is done" in told
+        # What stands is what a follower goes on from.
+        assert "aaa_bad" in lab.run("network", "cat", "/var/lib/weft/grizzly.network.fabric").stdout
         assert lab.run("network", "cat", named["50.50.2.0"][2]).stdout == pids["50.50.2.0"]
         for subnet in ("60.0.3.0", "60.0.4.0", "50.50.2.0"):
             pid = lab.run("network", "cat", named[subnet][2]).stdout.strip()

@@ -214,6 +214,26 @@ TEST_CASE("an allowed address may be sent from, and its own MAC is reached at ev
     CHECK(flow(s, 73, "reg6=0x1,dl_dst=00:00:5e:00:01:07").actions == "resubmit(,74)");
 }
 
+TEST_CASE("a packet that asks goes through the rules of the port whose prefix is the longest, and through nobody's where two ports hold it", "[roles][groups]") {
+    auto f = complete_grizzly();
+    auto& ports = f.tenants["proj_one"].ports;
+    ports["vm1"].allowed_addresses = {{parse_prefix("50.50.1.0/24").value(), {}, {}}, {parse_prefix("50.50.1.99").value(), {}, {}}};
+    ports["vm9"] = {.node = "compute1", .network = "net1"};
+    ports["vm9"].mac = object_mac("grizzly", "proj_one/ports/vm9");
+    ports["vm9"].address = *parse_ip("50.50.1.19");
+    ports["vm9"].allowed_addresses = {{parse_prefix("50.50.1.99").value(), {}, {}}};
+    auto facts = facts_of();
+    facts.present_ports = {{object_uuid("grizzly", "proj_one/ports/vm1"), "tapone"}, {object_uuid("grizzly", "proj_one/ports/vm9"), "tapnine"}};
+    const auto s = roles::compile(f, "compute1", facts).value();
+    const auto& wide = flow(s, 80, "reg6=0x1,ip,nw_dst=50.50.1.0/24");
+    const auto& own = flow(s, 80, "reg6=0x1,ip,nw_dst=50.50.1.19/32");
+    CHECK(own.priority > wide.priority);
+    CHECK(own.actions == fmt::format("load:0x{:x}->NXM_NX_REG5[],resubmit(,82)", port_register("grizzly", "proj_one/ports/vm9")));
+    CHECK(flow(s, 70, "reg6=0x1,ip,nw_src=50.50.1.19/32").actions.find("resubmit(,72)") != std::string::npos);
+    CHECK(flow(s, 80, "reg6=0x1,ip,nw_dst=50.50.1.99/32").actions == "drop");
+    CHECK(flow(s, 80, "reg6=0x1,ip,nw_dst=50.50.1.99/32").priority > wide.priority);
+}
+
 TEST_CASE("br-int names every output: NORMAL is nowhere, and what is unknown goes to the tunnels alone", "[roles][groups]") {
     const auto s = compute1(complete_grizzly());
     for (const auto& f : s.flows.at("br-int")) CHECK(f.actions.find("NORMAL") == std::string::npos);

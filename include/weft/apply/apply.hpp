@@ -36,9 +36,14 @@ result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
 // get theirs; make_plan does the same with flows that do not parse.
 result<report> apply(const place&, const host_state& wanted);
-// The same for a state that is compiled under the host's lock, so that no other run comes between its facts and its steps;
-// `done` runs under it too, once the state stands.
-result<report> apply(const place&, const std::function<result<host_state>()>& wanted, const std::function<result<void>()>& done = {});
+// What a caller has to say to a run, under the host's lock: `before` to the plan, whose error ends the run with nothing touched (as
+// same_plan in weft/model/json.hpp gives one), `after` once the state stands.
+struct say {
+    std::function<result<void>(const plan&)> before;
+    std::function<result<void>()> after;
+};
+// The same for a state that is compiled under the host's lock, so that no other run comes between its facts and its steps.
+result<report> apply(const place&, const std::function<result<host_state>()>& wanted, const say& = {});
 // The fabric that the node was last made from, complete: whoever applies it anew later (follow) must not use another.
 // It outlives the boot and goes with `remove`. Errors: not_found.
 result<void> remember_fabric(const fabric&, const std::string& node);

@@ -26,6 +26,8 @@ enum class errc {
     outcome_unknown,  // the connection broke after sending: read back
     system_error,     // any other errno of the kernel
     protocol_error,   // a peer answered what it must not
+    incomplete,       // all is done but for what the error names
+    stale,            // what was agreed to is not what would be done now; nothing was touched
 };
 
 std::string_view to_string(errc code) noexcept;

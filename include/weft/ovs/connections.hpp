@@ -16,6 +16,6 @@ namespace weft::ovs {
 // `datapath` is the bridge's datapath_type. Idempotent. Errors: those of OpenFlow and of the control socket.
 // Equivalent to: ovs-appctl dpctl/dump-conntrack zone=ZONE, and ovs-ofctl packet-out BRIDGE … for each line.
 result<void> cut_denied_connections(const std::string& rundir, const std::string& bridge, const std::string& datapath,
-                                    const std::set<std::uint16_t>& zones, std::chrono::milliseconds deadline = std::chrono::seconds(10));
+                                    const std::set<std::uint16_t>& zones, std::chrono::milliseconds deadline = std::chrono::seconds(30));
 
 }  // namespace weft::ovs
