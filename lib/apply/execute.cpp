@@ -72,6 +72,7 @@ public:
     // Before namespaces are opened once more for their effects.
     void close_sessions() { sessions_.clear(); }
     bool undoing = false;
+    bool announces = true;
 
 private:
     template <class F>
@@ -259,7 +260,7 @@ result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& do
         first = last;
     }
     exec.close_sessions();
-    return settle(effects_of(steps));
+    return settle(effects_of(steps), exec.announces);
 }
 
 // Runs the inverse of what was done, in reverse and in groups too. What a failed group left undone is tried again step by step, so
@@ -290,7 +291,7 @@ std::string undo(executor& exec, const std::vector<step>& steps, const indexes& 
     std::vector<step> turned;
     for (std::size_t i = 0; i < back.size(); ++i)
         if (!standing.contains(i)) turned.push_back(std::move(back[i]));
-    if (auto ok = settle(effects_of(turned)); !ok) remains += "\n  undone, yet: " + ok.error().message();
+    if (auto ok = settle(effects_of(turned), exec.announces); !ok) remains += "\n  undone, yet: " + ok.error().message();
     return remains;
 }
 
@@ -313,9 +314,10 @@ report report_since(const counters& start, const plan& p) {
     return {p.steps.size(), now.netlink - start.netlink, now.ovsdb - start.ovsdb, now.flows - start.flows, p.pending, p.quarantined};
 }
 
-result<report> execute_locked(const place& where, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr) {
+result<report> execute_locked(const place& where, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr, bool announce = true) {
     const counters start;
     executor exec(where, p);
+    exec.announces = announce;
     indexes done;
     if (auto ok = run_all(exec, p.steps, done); !ok) {
         auto failure = ok.error();
@@ -361,7 +363,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         }
         if (p->empty()) return report{0, 0, 0, 0, p->pending, p->quarantined};
         std::vector<ovs::refused_flow> refused;
-        done = execute_locked(where, *p, &refused);
+        done = execute_locked(where, *p, &refused, caller.announce);
         if (done) break;
         if (!quarantine(wanted, refused)) return done;
     }

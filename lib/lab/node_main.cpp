@@ -191,7 +191,8 @@ result<void> apply_one(const std::string& verb, const std::string& text) {
     if (!state) return state.error();
     if (verb == "plug") return plug(*state);
     if (verb != "apply") return error{errc::protocol_error, "read command", verb, "expected apply or plug"};
-    auto report = weft::apply::apply({"", "/run/openvswitch"}, *state);
+    auto report = weft::apply::apply(
+        {"", "/run/openvswitch"}, [&] { return weft::result<weft::host_state>(*state); }, {.before = {}, .after = {}, .announce = false});
     if (!report) return report.error();
     return {};
 }

@@ -41,6 +41,7 @@ result<report> apply(const place&, const host_state& wanted);
 struct say {
     std::function<result<void>(const plan&)> before;
     std::function<result<void>()> after;
+    bool announce = true;  // false: nobody out there can know the addresses yet, which saves the 100 ms of the announcements
 };
 // The same for a state that is compiled under the host's lock, so that no other run comes between its facts and its steps.
 result<report> apply(const place&, const std::function<result<host_state>()>& wanted, const say& = {});
