@@ -17,10 +17,8 @@
 #include <functional>
 #include <thread>
 
-#include "ovs/switch_fixture.hpp"
-#include "weft/apply/apply.hpp"
+#include "ovs/switch_host.hpp"
 #include "weft/model/fabric.hpp"
-#include "weft/netlink/namespaces.hpp"
 #include "weft/ovs/database.hpp"
 #include "weft/ovs/flows.hpp"
 
@@ -126,17 +124,6 @@ host_state state_of(const std::vector<std::string>& names) {
     return s;
 }
 
-struct host {
-    test::private_switch sw;
-    std::string space = "wbench" + std::to_string(::getpid());
-    apply::place place{space, sw.rundir()};
-    host() { need(netlink::create_namespace(space).has_value(), "cannot make a namespace"); }
-    ~host() {
-        (void)netlink::delete_namespace(space);
-        ::unlink(("/run/weft/lock." + space).c_str());
-    }
-};
-
 struct measurement {
     std::string what;
     std::vector<double> ms;
@@ -155,7 +142,7 @@ void timed(measurement& m, const std::function<void()>& work) {
 }
 
 int run() {
-    host h;
+    test::switch_host h;
     std::vector<std::string> names;
     for (std::size_t i = 0; i < ports; ++i) names.push_back(fmt::format("q{:05}", i));
     auto wanted = state_of(names);

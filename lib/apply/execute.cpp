@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Executes the steps of a plan: runs of one kind go out together (netlink batches, one OVSDB transaction, one bundle per bridge,
 // one nft transaction), services one by one; then their effects. On a failure what was done is undone in reverse, with the effects
-// of that, but for a service that does not start: all else is done then. At the end the host is read back.
-// May include: core, model, netlink, ovs, services.
+// of that, but for a service that does not start and connections that cannot be cut: all else is done then. At the end the host is read
+// back. Longer than the guide, because an undo runs the same groups as the run that it takes back. May include: core, model, netlink, ovs, services.
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/quarantine.hpp"

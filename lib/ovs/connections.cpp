@@ -74,12 +74,7 @@ result<void> answered(openflow_connection& to_bridge) {
         auto answer = to_bridge.receive();
         if (!answer) return answer.error();
         const auto kind = weft_message_kind(answer->data(), answer->size());
-        if (kind == WEFT_ERROR) {
-            char* words = weft_error_text(answer->data(), answer->size());
-            auto failure = to_bridge.fail(errc::protocol_error, words);
-            std::free(words);
-            return failure;
-        }
+        if (kind == WEFT_ERROR) return to_bridge.fail(errc::protocol_error, error_words(*answer));
         if (kind == WEFT_BARRIER && weft_message_xid(answer->data()) == barrier) return {};
     }
 }

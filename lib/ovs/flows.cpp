@@ -95,7 +95,7 @@ struct connection_error {
 };
 
 connection_error read_error(const std::vector<std::uint8_t>& m) {
-    return {take(weft_error_text(m.data(), m.size())), weft_message_xid(m.data())};
+    return {error_words(m), weft_message_xid(m.data())};
 }
 
 result<flow> canonical_one(const flow& f, const weft_ports* ports) {

@@ -16,6 +16,13 @@
 
 namespace weft::ovs {
 
+std::string error_words(const std::vector<std::uint8_t>& message) {
+    char* text = weft_error_text(message.data(), message.size());
+    std::string words = text;
+    std::free(text);
+    return words;
+}
+
 result<openflow_connection> openflow_connection::open(const std::string& rundir, const std::string& bridge, const char* operation,
                                                       clock::time_point deadline) {
     weft_ovs_init();
@@ -40,12 +47,7 @@ result<openflow_connection> openflow_connection::open(const std::string& rundir,
     }
     switch (weft_message_kind(answer->data(), answer->size())) {
     case WEFT_HELLO: c.version_ = weft_hello_version(answer->data(), answer->size()); break;
-    case WEFT_ERROR: {
-        char* text = weft_error_text(answer->data(), answer->size());
-        error e = c.fail(errc::unsupported, text);
-        std::free(text);
-        return e;
-    }
+    case WEFT_ERROR: return c.fail(errc::unsupported, error_words(*answer));
     default: return c.fail(errc::protocol_error, "the switch did not greet");
     }
     if (c.version_ == 0) {

@@ -15,6 +15,9 @@
 
 namespace weft::ovs {
 
+// What an error message of the switch says.
+std::string error_words(const std::vector<std::uint8_t>& message);
+
 class openflow_connection {
 public:
     using clock = std::chrono::steady_clock;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One poisoned flow costs the tenant port that it serves and nobody else, on a real, private ovsdb-server and ovs-vswitchd; a
 // namespace stands for the host. Skips where none can be started.
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 
-#include "ovs/switch_fixture.hpp"
+#include "ovs/switch_host.hpp"
 #include "ovs/test_rows.hpp"
 #include "skip.hpp"
-#include "weft/apply/apply.hpp"
 #include "weft/model/fabric.hpp"
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/flows.hpp"
@@ -20,16 +17,7 @@ using namespace weft::test;
 
 namespace {
 
-struct host {
-    private_switch sw;
-    std::string name = "wq" + std::to_string(::getpid());
-    apply::place place{name, sw.rundir()};
-    host() { netlink::create_namespace(name).value(); }
-    ~host() {
-        (void)netlink::delete_namespace(name);
-        ::unlink(("/run/weft/lock." + name).c_str());
-    }
-};
+using host = switch_host;
 
 std::uint64_t cookie_of(const std::string& port) { return ovs::port_cookie(port_register("pox", "t/ports/" + port)); }
 

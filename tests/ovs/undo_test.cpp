@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a failed run puts back in Open vSwitch, on a real, private ovsdb-server and ovs-vswitchd; a namespace stands for
 // the host. Skips where none can be started.
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 
-#include "ovs/switch_fixture.hpp"
+#include "ovs/switch_host.hpp"
 #include "ovs/test_rows.hpp"
 #include "skip.hpp"
-#include "weft/apply/apply.hpp"
 #include "weft/netlink/session.hpp"
 #include "weft/ovs/flows.hpp"
 
@@ -17,16 +14,7 @@ using namespace weft::test;
 
 namespace {
 
-struct host {
-    private_switch sw;
-    std::string name = "wu" + std::to_string(::getpid());
-    apply::place place{name, sw.rundir()};
-    host() { netlink::create_namespace(name).value(); }
-    ~host() {
-        (void)netlink::delete_namespace(name);
-        ::unlink(("/run/weft/lock." + name).c_str());
-    }
-};
+using host = switch_host;
 
 // A state without bridges that cannot be reached: its last step is a route through a gateway that no network holds.
 host_state unreachable() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// diff, order and JSON on plain values: what becomes a step, in which order, and what is never touched.
+// diff, order and JSON on plain values: what becomes a step, in which order, and what is never touched. Longer than
+// the guide, as diff.cpp is: each kind of object has its cases.
 #include "weft/model/json.hpp"
 
 #include <catch2/catch.hpp>

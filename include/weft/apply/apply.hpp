@@ -31,7 +31,7 @@ struct report {
     std::vector<quarantined_port> quarantined;
 };
 // Executes in order; on a failure undoes what was done, in reverse, and reports the first error. A service that does not start undoes
-// nothing: all else is done, and the error names each such service. Reads back at the end.
+// nothing, nor do connections that cannot be cut: all else is done, and the error, `incomplete`, names each. Reads back at the end.
 result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
 // get theirs; make_plan does the same with flows that do not parse.
