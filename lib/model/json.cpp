@@ -177,7 +177,9 @@ std::string to_json(const plan& p) {
         if (s.before) o["before"] = plain(*s.before);
         if (s.after) o["after"] = plain(*s.after);
         if (!s.bounces.empty()) o["bounces"] = s.bounces;
+        if (!s.no_inverse.empty()) o["no_inverse"] = s.no_inverse;
         o["text"] = s.to_string();
+        if (const auto details = s.details(); !details.empty()) o["details"] = write(details);
         steps.push_back(std::move(o));
     }
     return json::serialize(json::object{{"fabric", p.fabric}, {"node", p.node}, {"steps", std::move(steps)}, {"pending", write(p.pending)}, {"quarantined", write(p.quarantined)}});
