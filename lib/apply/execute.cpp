@@ -3,6 +3,7 @@
 // one nft transaction), services one by one; then their effects. On a failure what was done is undone in reverse, with the effects
 // of that, but for a service that does not start and connections that cannot be cut: all else is done then. At the end the host is read
 // back. Longer than the guide, because an undo runs the same groups as the run that it takes back. May include: core, model, netlink, ovs, services.
+#include "apply/checks.hpp"
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
 #include "apply/quarantine.hpp"
@@ -314,19 +315,27 @@ report report_since(const counters& start, const plan& p) {
     return {p.steps.size(), now.netlink - start.netlink, now.ovsdb - start.ovsdb, now.flows - start.flows, p.pending, p.quarantined};
 }
 
-result<report> execute_locked(const place& where, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr, bool announce = true) {
+result<report> execute_locked(const place& where, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr, bool announce = true,
+                              change_checks* checks = nullptr) {
     const counters start;
     executor exec(where, p);
     exec.announces = announce;
     indexes done;
-    if (auto ok = run_all(exec, p.steps, done); !ok) {
+    auto ok = run_all(exec, p.steps, done);
+    const bool ran = ok.has_value();
+    if (ran && checks != nullptr) ok = checks->after();
+    if (!ok) {
         auto failure = ok.error();
         if (refused != nullptr) *refused = exec.refused_flows();
         exec.undoing = true;
         const auto remains = undo(exec, p.steps, done);
-        failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
+        failure.detail += remains.empty() ? (ran ? " (all steps were undone)" : " (all earlier steps were undone)") : " (undone, but for these:" + remains + ")";
         return failure;
     }
+    // Final: what a service that went had kept (leases) goes too.
+    for (const auto i : done)
+        if (!p.steps[i].after)
+            if (const auto* s = std::get_if<service>(&*p.steps[i].before)) services::forget(p.fabric, s->name);
     if (!exec.left_out.empty()) {
         auto failure = exec.left_out.front();
         for (std::size_t i = 1; i < exec.left_out.size(); ++i) failure.detail += "; also: " + exec.left_out[i].message();
@@ -334,7 +343,9 @@ result<report> execute_locked(const place& where, const plan& p, std::vector<ovs
         failure.code = errc::incomplete;
         return failure;
     }
-    return report_since(start, p);
+    auto done_well = report_since(start, p);
+    if (checks != nullptr) done_well.failed_checks = checks->still_failed();
+    return done_well;
 }
 
 }  // namespace
@@ -353,6 +364,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
     host_state wanted = given;
     result<report> done;
     bool agreed = !caller.before;
+    change_checks checks(where, caller.announce ? wanted.checks : std::vector<host_check>{});
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
         auto p = make_plan(where, wanted);
@@ -362,8 +374,9 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             agreed = true;
         }
         if (p->empty()) return report{0, 0, 0, 0, p->pending, p->quarantined};
+        checks.before();
         std::vector<ovs::refused_flow> refused;
-        done = execute_locked(where, *p, &refused, caller.announce);
+        done = execute_locked(where, *p, &refused, caller.announce, &checks);
         if (done) break;
         if (!quarantine(wanted, refused)) return done;
     }
@@ -422,6 +435,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     if (done) {
         if (auto ok = remember_settings(fabric, node, {}); !ok) return ok.error();
         if (auto ok = remember_text(fabric, node, ""); !ok) return ok.error();
+        services::forget(fabric);
     }
     return done;
 }
