@@ -33,6 +33,25 @@ void print(const std::string& text) {
     if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
 }
 
+result<host_state> compiled_here(const apply::place& place, const fabric& f, const std::string& node) {
+    const auto facts = apply::facts(place, f, node);
+    if (!facts) return facts.error();
+    return roles::compile(f, node, *facts);
+}
+
+std::string place_words(const apply::place& place) {
+    return (place.netns.empty() ? "" : " --netns " + place.netns) +
+           (place.ovs_rundir == apply::place().ovs_rundir ? "" : " --ovs-rundir " + place.ovs_rundir);
+}
+
+uninterrupted::uninterrupted() {
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
+    ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+}
+uninterrupted::~uninterrupted() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 const colours& colour() {
     static const colours plain{"", "", "", "", ""};
     static const colours ansi{"\033[32m", "\033[1;31m", "\033[2m", "\033[1m", "\033[0m"};

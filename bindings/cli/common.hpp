@@ -4,6 +4,8 @@
 // headers.
 #pragma once
 
+#include <signal.h>
+
 #include <optional>
 #include <string>
 
@@ -32,6 +34,23 @@ std::string diagnostics_json(const std::vector<diagnostic>&);
 
 [[noreturn]] void fail(errc, std::string operation, std::string object, std::string detail);
 void print(const std::string& text);  // and a newline if it lacks one
+
+// Reads this host's facts, and compiles what the node shall be.
+result<host_state> compiled_here(const apply::place&, const fabric&, const std::string& node);
+// The options that name this place again, for a command that the user is told to give; "" for the host's own.
+std::string place_words(const apply::place&);
+
+// A run is not cut short by the end of the program: who ends it waits for its last step or its undo.
+class uninterrupted {
+public:
+    uninterrupted();
+    ~uninterrupted();
+    uninterrupted(const uninterrupted&) = delete;
+    uninterrupted& operator=(const uninterrupted&) = delete;
+
+private:
+    sigset_t before_;
+};
 
 // ANSI codes where standard output is a terminal, nothing elsewhere.
 struct colours {

@@ -30,14 +30,7 @@ fabric fabric_with_node(const options& o) {
     return f;
 }
 
-// Reads this host's facts, and compiles what the node shall be.
-result<host_state> compiled_here(const options& o, const fabric& f) {
-    const auto facts = apply::facts(o.place, f, o.node);
-    if (!facts) return facts.error();
-    return roles::compile(f, o.node, *facts);
-}
-
-host_state wanted_state(const options& o) { return compiled_here(o, fabric_with_node(o)).value(); }
+host_state wanted_state(const options& o) { return compiled_here(o.place, fabric_with_node(o), o.node).value(); }
 
 std::string text_of(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
@@ -51,26 +44,10 @@ result<apply::report> apply_fabric(const options& o, const fabric& f) {
     apply::say caller;
     if (!o.plan.empty())
         caller.before = [kept = text_of(o.plan)](const weft::plan& now) { return same_plan(kept, now); };
-    caller.after = [&] { return apply::remember_fabric(f, o.node); };
-    return apply::apply(o.place, [&] { return compiled_here(o, f); }, caller);
+    caller.made_from = f;
+    caller.confirm = o.confirm;
+    return apply::apply(o.place, [&] { return compiled_here(o.place, f, o.node); }, caller);
 }
-
-// A run is not cut short by the end of the program: who ends it waits for its last step or its undo.
-class uninterrupted {
-public:
-    uninterrupted() {
-        sigset_t ending;
-        sigemptyset(&ending);
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
-        ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
-    }
-    ~uninterrupted() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    uninterrupted(const uninterrupted&) = delete;
-    uninterrupted& operator=(const uninterrupted&) = delete;
-
-private:
-    sigset_t before_;
-};
 
 // What was applied last is followed, also when that was by another run meanwhile and of another file.
 void follow_ports(const options& o, const std::string& name) {
@@ -85,7 +62,7 @@ void follow_ports(const options& o, const std::string& name) {
             const auto f = apply::remembered_fabric(name, o.node);
             here = f || f.error().code != errc::not_found;
             if (!f) return f.error();
-            return compiled_here(o, *f);
+            return compiled_here(o.place, *f, o.node);
         });
         if (!here) return false;
         // What one network lacks is no reason to try all again: the others' ports are followed.
@@ -131,6 +108,7 @@ int print_report(const options& o, const apply::report& done, const char* nothin
                                 {"netlink_writes", done.netlink_writes},
                                 {"ovsdb_writes", done.ovsdb_writes},
                                 {"flow_writes", done.flow_writes},
+                                {"confirm_within", done.confirm_within},
                                 {"pending", boost::json::array(done.pending.begin(), done.pending.end())},
                                 {"quarantined", json_of(done.quarantined)},
                                 {"failed_checks", boost::json::array(done.failed_checks.begin(), done.failed_checks.end())}}));
@@ -147,6 +125,9 @@ int print_report(const options& o, const apply::report& done, const char* nothin
                     done.steps == 1 ? "" : "s", static_cast<unsigned long long>(done.netlink_writes),
                     static_cast<unsigned long long>(done.ovsdb_writes),
                     static_cast<unsigned long long>(done.flow_writes));
+    if (done.confirm_within != 0)
+        std::printf("%sconfirm within %u s:%s weft confirm%s; else all of it is undone\n", colour().bold, done.confirm_within, colour().off,
+                    place_words(o.place).c_str());
     return 0;
 }
 
@@ -254,7 +235,13 @@ int apply(const options& o) {
     if (o.follow && o.json)
         fail(errc::invalid_input, "apply", o.file, "--follow tells its lines as text only; leave --json out");
     const fabric f = fabric_with_node(o);
-    const int status = print_report(o, apply_fabric(o, f).value(), "nothing to do");
+    if (o.follow && o.confirm != 0)
+        fail(errc::invalid_input, "apply", o.file, "--follow applies anew, which a change that waits forbids; leave --confirm out");
+    const auto done = [&] {
+        const uninterrupted run;
+        return apply_fabric(o, f);
+    }();
+    const int status = print_report(o, done.value(), "nothing to do");
     if (o.follow) follow_ports(o, f.name);
     return status;
 }
@@ -262,7 +249,13 @@ int apply(const options& o) {
 int remove(const options& o) {
     const std::string name = o.fabric.empty() ? fabric_here(o) : o.fabric;
     if (name.empty()) return print_report(o, {}, "nothing of weft's is here");
-    return print_report(o, apply::remove(o.place, name, o.node).value(), "nothing of weft's is here");
+    const auto done = [&] {
+        const uninterrupted run;
+        apply::say caller;
+        caller.confirm = o.confirm;
+        return apply::remove(o.place, name, o.node, caller);
+    }();
+    return print_report(o, done.value(), "nothing of weft's is here");
 }
 
 }  // namespace weft::cli

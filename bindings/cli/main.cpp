@@ -22,8 +22,12 @@ constexpr verb verbs[] = {
     {"", "plan", "print the steps from the live to the wanted state; status 0 nothing to do, 2 changes, 1 error",
      takes_file | takes_node | takes_place | takes_lock | takes_json, plan},
     {"", "apply", "plan, execute, and undo on failure; with --follow stay and bind the ports that are plugged later",
-     takes_file | takes_node | takes_place | takes_lock | takes_json | takes_follow | takes_plan, apply},
-    {"", "remove", "take weft off this host", takes_node | takes_fabric | takes_place | takes_json, remove},
+     takes_file | takes_node | takes_place | takes_lock | takes_json | takes_follow | takes_plan | takes_confirm, apply},
+    {"", "remove", "take weft off this host", takes_node | takes_fabric | takes_place | takes_json | takes_confirm, remove},
+    {"", "confirm", "make the change that waits for it final", takes_place | takes_json, confirm},
+    {"", "rollback", "take back the change that waits to be confirmed, now", takes_place | takes_json, rollback},
+    {"", "recover", "finish or undo what a run left that was killed, or that a restart of the machine cut off",
+     takes_place | takes_json | takes_discard, recover},
     {"lab", "up", "bring a whole fabric up on this machine", takes_file | takes_name | takes_lock, lab_up},
     {"lab", "down", "take a lab down, also one half made", takes_lab, lab_down},
     {"lab", "list", "the labs that stand on this machine", takes_json, lab_list},
@@ -56,6 +60,11 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
         sub.add_flag("--follow", o.follow, "stay, and apply anew when a port is plugged into br-int or leaves it");
     if (v.takes & takes_plan)
         sub.add_option("--plan", o.plan, "only if the steps are those of this file, which `weft plan --json` printed");
+    if (v.takes & takes_confirm)
+        sub.add_option("--confirm", o.confirm, "seconds: all is undone unless `weft confirm` comes in time")
+            ->check(CLI::Range(std::uint32_t{1}, weft::apply::max_confirm));
+    if (v.takes & takes_discard)
+        sub.add_flag("--discard", o.discard, "do not look at the journal, keep it under another name, and bring the node to what it was last made from");
     if (v.takes & takes_json) sub.add_flag("--json", o.json, "print JSON");
 }
 

@@ -15,7 +15,8 @@ struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
     std::string plan;  // --plan: what was agreed to
-    bool json = false, follow = false;
+    std::uint32_t confirm = 0;  // --confirm: seconds
+    bool json = false, follow = false, discard = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
 };
@@ -34,6 +35,8 @@ enum takes : unsigned {
     takes_optional_file = 512,
     takes_follow = 1024,
     takes_plan = 2048,
+    takes_confirm = 4096,
+    takes_discard = 8192,
 };
 
 struct verb {
@@ -52,6 +55,10 @@ int show(const options&);
 int plan(const options&);
 int apply(const options&);
 int remove(const options&);
+
+int confirm(const options&);
+int rollback(const options&);
+int recover(const options&);
 
 int lab_up(const options&);
 int lab_down(const options&);

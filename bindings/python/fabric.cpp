@@ -76,7 +76,7 @@ py::dict apply_to(const fabric_object& f, const std::string& node, const std::st
         const auto kept = py::module_::import("json").attr("dumps")(agreed).cast<std::string>();
         caller.before = [kept](const plan& now) { return same_plan(kept, now); };
     }
-    caller.after = [&] { return apply::remember_fabric(complete, node); };
+    caller.made_from = complete;
     return to_dict(unlocked([&] {
         return apply::apply(place, [&]() -> result<host_state> { return wanted(complete, node, place); }, caller);
     }));

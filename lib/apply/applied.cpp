@@ -6,10 +6,6 @@
 
 namespace weft::apply {
 
-result<void> remember_fabric(const fabric& f, const std::string& node) {
-    return remember_text(f.name, node, to_json(f));
-}
-
 result<fabric> remembered_fabric(const std::string& name, const std::string& node) {
     const auto text = remembered_text(name, node);
     if (text.empty())

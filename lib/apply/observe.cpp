@@ -19,25 +19,27 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace weft::apply {
 namespace {
 
-result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted) {
+// `all`: also what nobody asked for, because it has to be known to be made again.
+result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted, bool all) {
     namespace_state seen;
     seen.name = wanted.name;
     auto session = netlink::session::open(handle);
     if (!session) return session.error();
-    const bool features = std::any_of(wanted.links.begin(), wanted.links.end(), [](const link& l) { return !l.features.empty(); });
+    const bool features = all || std::any_of(wanted.links.begin(), wanted.links.end(), [](const link& l) { return !l.features.empty(); });
     if (auto r = session->links(features)) seen.links = std::move(*r); else return r.error();
     if (auto r = session->addresses()) seen.addresses = std::move(*r); else return r.error();
     if (auto r = session->routes()) seen.routes = std::move(*r); else return r.error();
     if (auto r = session->rules()) seen.rules = std::move(*r); else return r.error();
-    if (!wanted.neighbours.empty()) {
+    if (all || !wanted.neighbours.empty()) {
         if (auto r = session->neighbours()) seen.neighbours = std::move(*r); else return r.error();
     }
-    if (!wanted.nexthops.empty()) {
+    if (all || !wanted.nexthops.empty()) {
         if (auto r = session->nexthops()) seen.nexthops = std::move(*r); else return r.error();
     }
     std::vector<std::string> keys;
@@ -51,6 +53,23 @@ result<namespace_state> observe_namespace(const netlink::namespace_handle& handl
     }
     if (auto r = netlink::nft_tables(handle)) seen.tables = std::move(*r); else return r.error();
     return seen;
+}
+
+// The kernel names the other end of a veth by a number of its namespace only. Ours lead from the host into namespaces of ours, so that
+// both ends are here: they name each other.
+void name_peers(host_state& seen) {
+    if (seen.namespaces.empty() || !seen.namespaces[0].name.empty()) return;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::pair<const namespace_state*, const link*>> inner;
+    for (auto n = seen.namespaces.begin() + 1; n != seen.namespaces.end(); ++n)
+        for (const auto& l : n->links)
+            if (std::holds_alternative<veth_options>(l.options) && l.peer_namespace_id >= 0) inner[{l.link_index, l.index}] = {&*n, &l};
+    for (auto& l : seen.namespaces[0].links) {
+        auto* veth = std::get_if<veth_options>(&l.options);
+        const auto at = veth != nullptr && l.group == weft_link_group ? inner.find({l.index, l.link_index}) : inner.end();
+        if (at == inner.end()) continue;
+        const auto& [space, end] = at->second;
+        *veth = {end->name, space->name, end->mac, end->mtu};
+    }
 }
 
 }  // namespace
@@ -96,17 +115,18 @@ result<host_state> observe(const place& where, const host_state& wanted) {
         namespace_state nothing;
         nothing.name = name;
         const auto* want = wanted_namespaces.find(name);
-        if (!want && !name.empty()) {
-            seen.namespaces.push_back(nothing);  // only its removal is of interest
-            continue;
-        }
+        // It is to go, and what weft made in it must be known, should it have to come back.
+        const bool goes = !want && !name.empty();
+        if (goes)
+            for (const auto& key : recorded_sysctls(name)) nothing.sysctls[key];
         auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
-        if (!handle) return handle.error();
-        auto state = observe_namespace(*handle, want ? *want : nothing);
-        if (!state) return state.error();
+        auto state = handle ? observe_namespace(*handle, want ? *want : nothing, goes) : result<namespace_state>(handle.error());
+        if (!state && !goes) return state.error();
+        if (!state) state = nothing;  // whatever is wrong with it, it can be removed
         state->name = name;
         seen.namespaces.push_back(std::move(*state));
     }
+    name_peers(seen);
 
     auto services = services::running(wanted.fabric);
     if (!services) return services.error();

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 namespace weft::apply {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const char* const namespace_folder = "/run/weft/netns";
-const char* const state_folder = "/var/lib/weft";
 
 result<void> make_folder(const std::string& path) {
     std::error_code ec;
@@ -43,6 +43,22 @@ result<void> write_file(const std::string& path, const std::string& text) {
     return {};
 }
 
+std::string text_of(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// "" takes the file away.
+result<void> put_text(const std::string& path, const std::string& text) {
+    if (text_of(path) == text) return {};
+    if (!text.empty()) {
+        if (auto ok = make_state_folder(); !ok) return ok;
+        return write_file(path, text);
+    }
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return errno_error(errno, "remove", path);
+    return {};
+}
+
 std::string sysctl_path(const std::string& fabric, const std::string& node) {
     return std::string(state_folder) + "/" + fabric + "." + node + ".sysctls";
 }
@@ -52,6 +68,8 @@ std::string fabric_path(const std::string& fabric, const std::string& node) {
 }
 
 }  // namespace
+
+result<void> make_state_folder() { return make_folder(state_folder); }
 
 result<std::vector<std::string>> recorded_namespaces(const std::string& fabric) {
     std::vector<std::string> names;
@@ -68,6 +86,25 @@ result<std::vector<std::string>> recorded_namespaces(const std::string& fabric) 
 result<void> record_namespace(const std::string& fabric, const std::string& name) {
     if (auto ok = make_folder(namespace_folder); !ok) return ok;
     return write_file(std::string(namespace_folder) + "/" + name, fabric + "\n");
+}
+
+std::vector<std::string> recorded_sysctls(const std::string& name) {
+    std::vector<std::string> keys;
+    std::ifstream file(std::string(namespace_folder) + "/" + name);
+    std::string line;
+    std::getline(file, line);  // its fabric
+    while (std::getline(file, line)) keys.push_back(line);
+    return keys;
+}
+
+result<void> record_sysctls(const std::string& fabric, const std::string& name, const std::vector<std::string>& keys) {
+    const auto known = recorded_sysctls(name);
+    std::set<std::string> all(known.begin(), known.end());
+    all.insert(keys.begin(), keys.end());
+    if (all.size() == known.size()) return {};
+    std::string text = fabric + "\n";
+    for (const auto& key : all) text += key + "\n";
+    return write_file(std::string(namespace_folder) + "/" + name, text);
 }
 
 void forget_namespace(const std::string& name) {
@@ -97,31 +134,21 @@ result<settings_memory> found_settings(const std::string& fabric, const std::str
 }
 
 result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory& memory) {
-    const auto path = sysctl_path(fabric, node);
-    if (memory.empty()) {
-        ::unlink(path.c_str());
-        return {};
-    }
-    if (auto ok = make_folder(state_folder); !ok) return ok;
     std::string text;
     for (const auto& [key, value] : memory) text += key + "=" + value + "\n";
-    return write_file(path, text);
+    return restore_settings(fabric, node, text);
 }
 
-std::string remembered_text(const std::string& fabric, const std::string& node) {
-    std::ifstream file(fabric_path(fabric, node), std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
+std::string settings_text(const std::string& fabric, const std::string& node) { return text_of(sysctl_path(fabric, node)); }
+
+result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text) {
+    return put_text(sysctl_path(fabric, node), text);
 }
+
+std::string remembered_text(const std::string& fabric, const std::string& node) { return text_of(fabric_path(fabric, node)); }
 
 result<void> remember_text(const std::string& fabric, const std::string& node, const std::string& text) {
-    const auto path = fabric_path(fabric, node);
-    if (text.empty()) {
-        ::unlink(path.c_str());
-        return {};
-    }
-    if (remembered_text(fabric, node) == text) return {};
-    if (auto ok = make_folder(state_folder); !ok) return ok;
-    return write_file(path, text);
+    return put_text(fabric_path(fabric, node), text);
 }
 
 }  // namespace weft::apply

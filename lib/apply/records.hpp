@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must be remembered on the host beside the objects' own marks: which namespaces are ours (/run/weft/netns, gone with the
-// boot as they are) and which sysctls and settings of NICs were found (/var/lib/weft/FABRIC.NODE.sysctls). Files are written whole and
+// What must be remembered on the host beside the objects' own marks: which namespaces are ours, with the settings written in
+// them (/run/weft/netns, gone with the boot as they are) and which sysctls and settings of NICs were found (/var/lib/weft/FABRIC.NODE.sysctls). Files are written whole and
 // renamed.
 // May include: core. Private to apply.
 #pragma once
@@ -15,15 +15,24 @@
 
 namespace weft::apply {
 
+inline constexpr const char* state_folder = "/var/lib/weft";
+result<void> make_state_folder();
+
 // Names of our namespaces for a host place (its netns name) and a fabric; "" as fabric gives all.
 result<std::vector<std::string>> recorded_namespaces(const std::string& fabric);
 result<void> record_namespace(const std::string& fabric, const std::string& name);
+// The settings in a namespace of ours that weft wrote, so that whoever removes it knows what to bring back.
+result<void> record_sysctls(const std::string& fabric, const std::string& name, const std::vector<std::string>& keys);
+std::vector<std::string> recorded_sysctls(const std::string& name);
 void forget_namespace(const std::string& name);
 
 // What was found before weft wrote first: of sysctls by "netns|key", of the host's own links by link_key.
 using settings_memory = std::map<std::string, std::string>;
 result<settings_memory> found_settings(const std::string& fabric, const std::string& node);
 result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory&);
+// The file of them as it stands, and back; "" is none.
+std::string settings_text(const std::string& fabric, const std::string& node);
+result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text);
 // The text of the fabric that was applied last (/var/lib/weft/FABRIC.NODE.fabric); "" is none.
 result<void> remember_text(const std::string& fabric, const std::string& node, const std::string&);
 std::string remembered_text(const std::string& fabric, const std::string& node);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The helper program weft-node. `supervise` keeps a node's services running (services/supervisor.hpp); with the words that a
+// The helper program weft-node. `supervise` keeps a node's services running (services/supervisor.hpp), `guard` undoes what nobody
+// confirms (apply/guardian.hpp); with the words that a
 // DHCP client calls its script with, it is that script (lab/lease.hpp). `hold` makes one lab node a small host (its own mounts,
 // host name and Open vSwitch) and stays as the parent of its daemons; a child of it applies the states that come on standard
 // input, until its end. Answers go to standard output, one line each: "ready …", "ok" or an encoded error. It may call
 // everything that the library may.
+#include "apply/guardian.hpp"
 #include "lab/folder.hpp"
 #include "lab/lease.hpp"
 #include "lab/process.hpp"
@@ -192,7 +194,7 @@ result<void> apply_one(const std::string& verb, const std::string& text) {
     if (verb == "plug") return plug(*state);
     if (verb != "apply") return error{errc::protocol_error, "read command", verb, "expected apply or plug"};
     auto report = weft::apply::apply(
-        {"", "/run/openvswitch"}, [&] { return weft::result<weft::host_state>(*state); }, {.before = {}, .after = {}, .announce = false});
+        {"", "/run/openvswitch"}, [&] { return weft::result<weft::host_state>(*state); }, {.before = {}, .made_from = {}, .announce = false});
     if (!report) return report.error();
     return {};
 }
@@ -258,8 +260,16 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     if (words.size() == 5 && words[0] == "hold") return hold(words[1], words[2], words[3], words[4] == "ovs");
     if (words.size() == 1 && words[0] == "supervise") return weft::services::supervise();
+    if (words.size() >= 3) {
+        const weft::apply::place where{words[1] == "-" ? "" : words[1], words[2]};
+        if (words[0] == "guard" && words.size() == 3) return weft::apply::guard(where, true);
+        if (words[0] == "guard-twin" && words.size() == 4) return weft::apply::guard_guardian(where, std::atoi(words[3].c_str()));
+        if (words[0] == "guard-act" && words.size() == 3) return weft::apply::guard_act(where);
+    }
+    // As a unit of systemd, which starts it again.
+    if (words.size() == 1 && words[0] == "guard") return weft::apply::guard({}, false);
     if (words.size() == 1 && weft::lab::is_lease_event(words[0])) return weft::lab::on_lease_event(words[0]);
     std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain, weft-node supervise, "
-                 "or weft-node deconfig|bound|renew|leasefail|nak\n";
+                 "weft-node guard [NETNS|- OVS_RUNDIR], or weft-node deconfig|bound|renew|leasefail|nak\n";
     return 2;
 }

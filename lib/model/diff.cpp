@@ -4,6 +4,7 @@
 // rules. May include: core, model.
 #include "model/dead_addresses.hpp"
 #include "model/index.hpp"
+#include "model/marks.hpp"
 #include "model/no_inverse.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
@@ -34,7 +35,7 @@ public:
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
             const auto* have = seen.like(want);
-            if (!have) add(want.name, std::nullopt, namespace_object{want.name});
+            if (!have) add(want.name, std::nullopt, namespace_object{want.name, std::nullopt});
             if (auto ok = one_namespace(have ? *have : nothing, want); !ok) return ok.error();
         }
         for (const auto& have : seen_.namespaces) {
@@ -43,7 +44,7 @@ public:
                 namespace_state empty;
                 if (auto ok = one_namespace(have, empty); !ok) return ok.error();
             } else {
-                add(have.name, namespace_object{have.name}, std::nullopt);  // all within goes with it
+                add(have.name, namespace_object{have.name, ours_in(have, wanted_.fabric)}, std::nullopt);  // all within goes with it
             }
         }
         if (auto ok = bridges(); !ok) return ok.error();
@@ -69,8 +70,7 @@ private:
     void add(const std::string& scope, std::optional<state_object> before, std::optional<state_object> after, std::string bounces = {}) {
         plan_.steps.push_back({scope, std::move(before), std::move(after), std::move(bounces)});
     }
-    std::string mark() const { return "weft:" + wanted_.fabric + "/"; }
-    bool ours(const link& l) const { return l.group == weft_link_group && l.alias.starts_with(mark()); }
+    bool ours(const link& l) const { return is_ours(l, wanted_.fabric); }
 
     result<void> one_namespace(const namespace_state& have, const namespace_state& want) {
         const auto& scope = want.name.empty() ? have.name : want.name;
@@ -276,10 +276,7 @@ private:
         return {};
     }
 
-    bool marked(const ovs::string_map& ids) const {
-        const auto at = ids.find(ovs::mark_fabric);
-        return at != ids.end() && at->second == wanted_.fabric;
-    }
+    bool marked(const ovs::string_map& ids) const { return is_ours(ids, wanted_.fabric); }
 
     result<void> bridges() {
         const index seen_bridges(seen_.bridges);
@@ -417,8 +414,7 @@ private:
             else if (*h != f) add(bridge, *h, f);
         }
         for (const auto& f : have) {
-            const bool is_ours = (f.cookie & ovs::cookie_mask) == ovs::cookie_prefix && f.cookie != ovs::learned_cookie;
-            if (is_ours && !wanted.like(f)) add(bridge, f, std::nullopt);
+            if (is_ours(f) && !wanted.like(f)) add(bridge, f, std::nullopt);
         }
     }
 

@@ -187,6 +187,50 @@ std::string to_json(const plan& p) {
 
 namespace {
 
+// The words of step::object_kind, in the order of state_object.
+constexpr const char* object_kinds[] = {"namespace", "sysctl", "link", "address", "nexthop", "route", "rule", "neighbour", "nft table", "bridge", "port", "flow", "service"};
+static_assert(std::size(object_kinds) == std::variant_size_v<state_object>);
+
+step step_from(const json::value& j, const std::string& at) {
+    const auto* o = j.if_object();
+    if (o == nullptr || !o->contains("object") || !o->contains("scope")) fail(at, "expected a step");
+    const auto kind = text_of(o->at("object"), at + "/object");
+    const auto index = static_cast<std::size_t>(std::find(std::begin(object_kinds), std::end(object_kinds), kind) - std::begin(object_kinds));
+    if (index == std::size(object_kinds)) fail(at + "/object", "unknown kind of object " + kind);
+    step s;
+    s.scope = text_of(o->at("scope"), at + "/scope");
+    for (const auto& [key, side] : {std::pair("before", &s.before), std::pair("after", &s.after)})
+        if (const auto* value = o->if_contains(key)) read_alternative<0>(index, *value, side->emplace(), at + "/" + key);
+    if (!s.before && !s.after) fail(at, "a step without an object");
+    if (const auto* bounces = o->if_contains("bounces")) s.bounces = text_of(*bounces, at + "/bounces");
+    if (const auto* lost = o->if_contains("no_inverse")) s.no_inverse = text_of(*lost, at + "/no_inverse");
+    return s;
+}
+
+}  // namespace
+
+result<plan> plan_from_json(std::string_view text) {
+    try {
+        boost::system::error_code ec;
+        const auto parsed = json::parse({text.data(), text.size()}, ec);
+        if (ec) return error{errc::invalid_input, "read JSON", "/", ec.message(), 0};
+        const auto* o = parsed.if_object();
+        if (o == nullptr || !o->contains("fabric") || !o->contains("node") || !o->contains("steps") || !o->at("steps").is_array())
+            fail("", "expected a plan");
+        plan p;
+        p.fabric = text_of(o->at("fabric"), "/fabric");
+        p.node = text_of(o->at("node"), "/node");
+        for (const auto& one : o->at("steps").as_array()) p.steps.push_back(step_from(one, "/steps/" + std::to_string(p.steps.size())));
+        if (const auto* pending = o->if_contains("pending")) read(*pending, p.pending, "/pending");
+        if (const auto* ports = o->if_contains("quarantined")) read(*ports, p.quarantined, "/quarantined");
+        return p;
+    } catch (const exception& e) {
+        return e.error();
+    }
+}
+
+namespace {
+
 // "step 3: ~ link eth0 mtu 1500 → 1400", or that there is none.
 std::string told(const json::array& steps, std::size_t at) {
     if (at >= steps.size()) return "no step " + std::to_string(at + 1);

@@ -4,6 +4,7 @@
 // fail with events_lost. A batch that the kernel took but whose answer was lost fails with outcome_unknown: read back.
 #include "weft/netlink/nftables.hpp"
 
+#include "core/fault.hpp"
 #include "wire/nft_codec.hpp"
 
 // Open vSwitch's headers wrap this one and define nla_bitfield32 once more unless told that the system has it.
@@ -237,6 +238,7 @@ result<void> nft_apply(const namespace_handle& where, const nft_change& change) 
     if (!encoded) return encoded.error();
     const wire::nft_batch& batch = *encoded;
 
+    if (auto ok = fault::point("nft", place(where)); !ok) return ok;
     socket_fd fd;
     if (auto opened = open_socket(where, fd); !opened) return opened.error();
     grow_buffers(fd.get(), batch.bytes.size());
@@ -266,7 +268,7 @@ result<void> nft_apply(const namespace_handle& where, const nft_change& change) 
         });
         if (!whole) return malformed("apply nftables", place(where));
     }
-    if (errors == 0) return {};
+    if (errors == 0) return fault::point("nft-answer", place(where));
     if (errors > 1)
         first_error.detail += (first_error.detail.empty() ? "" : "; ") + std::to_string(errors - 1) + " more errors in the batch";
     return first_error;

@@ -4,6 +4,7 @@
 // has the name already. May include: core, model, wire. Failures become the result of their change.
 #include "netlink/session_runner.hpp"
 
+#include "core/fault.hpp"
 #include "netlink/tun.hpp"
 
 #include <linux/rtnetlink.h>
@@ -166,8 +167,16 @@ runner::planned runner::plan_link(std::size_t i, const link& l, bool batch_empty
     return planned::queued;
 }
 
+// A change is planned again once its names are known; it counts once.
+result<void> runner::fault_once(std::size_t i) {
+    if (i < faults_passed_) return {};
+    faults_passed_ = i + 1;
+    return fault::point("netlink", object_of(i));
+}
+
 runner::planned runner::plan(std::size_t i, bool batch_empty) {
     const auto& c = changes_[i];
+    if (auto ok = fault_once(i); !ok) return settle(i, ok), planned::settled;
     if (const auto* l = std::get_if<link>(&c.object)) return plan_link(i, *l, batch_empty);
     return std::visit(
         [&](const auto& o) -> planned {

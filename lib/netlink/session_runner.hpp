@@ -41,6 +41,7 @@ private:
     enum class planned { queued, needs_names, needs_empty_batch, settled };
 
     planned plan(std::size_t i, bool batch_empty);
+    result<void> fault_once(std::size_t i);
     planned plan_link(std::size_t i, const link&, bool batch_empty);
     bool resolve(std::size_t i, const std::vector<std::string>& names, bool& missing);
     void queue(std::size_t i, wire::message, bool follow_up = false);
@@ -58,6 +59,7 @@ private:
     std::span<const change> changes_;
     std::vector<result<void>> results_;
     std::size_t next_ = 0;
+    std::size_t faults_passed_ = 0;                 // changes that have met fault::point
     std::optional<std::size_t> looked_up_for_;      // names of this change have been asked for
     std::map<std::string, wire::raw_link> links_;   // what this run has looked up; dropped when it changes
     std::vector<request> batch_;

@@ -4,6 +4,7 @@
 // May include: core. An absent key is not_found, or found=false when several are read.
 #include "weft/netlink/namespaces.hpp"
 
+#include "core/fault.hpp"
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -113,6 +114,7 @@ result<void> write_sysctls(const namespace_handle& ns, const std::vector<sysctl_
         if (auto ok = check_key(v.key, "write sysctl"); !ok) return ok;
     return run_in(ns, [&]() -> result<void> {
         for (const auto& v : values) {
+            if (auto ok = fault::point("sysctl", v.key); !ok) return ok;
             auto written = write_here(v.key, v.value, in(v.key, ns));
             if (!written && written.error().code != errc::not_found) return written;
             ++done;

@@ -3,6 +3,7 @@
 // was sent gives outcome_unknown, because nobody can tell; before that, the server's absence is unavailable.
 #include "weft/ovs/database.hpp"
 
+#include "core/fault.hpp"
 #include "ovs/rows.hpp"
 #include "ovs/worker.hpp"
 
@@ -205,10 +206,16 @@ result<std::vector<port_outcome>> database::commit(const change_set& changes, st
     if (auto ok = check_changes(changes); !ok) {
         return ok.error();
     }
+    if (auto ok = fault::point("ovsdb", impl_->target->socket); !ok) {
+        return ok.error();
+    }
     commit_operation op(changes, after(deadline));
     impl_->thread->run(impl_->target, op);
     if (op.failure) {
         return *op.failure;
+    }
+    if (auto ok = fault::point("ovsdb-answer", impl_->target->socket); !ok) {
+        return ok.error();
     }
     return std::move(op.outcomes);
 }

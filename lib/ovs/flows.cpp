@@ -3,6 +3,7 @@
 // counter of writes. Every error of the switch names the flow that it answers.
 #include "weft/ovs/flows.hpp"
 
+#include "core/fault.hpp"
 #include "ovs/flow_codec.h"
 #include "ovs/idl_shim.h"
 #include "ovs/openflow.hpp"
@@ -189,6 +190,9 @@ result<void> apply_flows(const std::string& rundir, const std::string& bridge, c
     }
     if (!sound) {
         return sound;
+    }
+    if (auto ok = fault::point("openflow", bridge); !ok) {
+        return ok;
     }
     auto opened = openflow_connection::open(rundir, bridge, operation, openflow_connection::clock::now() + deadline);
     if (!opened) {

@@ -14,6 +14,7 @@ std::string to_json(const fabric&);
 // where the text is no plan or one of another fabric or node, stale with the first step that differs.
 result<void> same_plan(const std::string& kept, const plan& now);
 std::string to_json(const plan&);  // {"fabric","node","steps":[{"scope","kind","object","name","before","after","bounces","no_inverse","text","details"}],"pending","quarantined":[{"port","reason"}]}
+result<plan> plan_from_json(std::string_view);  // of such a text; what is for people alone is passed over
 result<host_state> host_state_from_json(std::string_view);
 result<fabric> fabric_from_json(std::string_view);
 

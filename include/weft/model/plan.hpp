@@ -10,7 +10,12 @@
 
 namespace weft {
 
-struct namespace_object { std::string name; friend bool operator==(const namespace_object&, const namespace_object&) = default; };
+// In a step that removes a namespace, `contents` is what weft had made in it, which goes with it and comes back with it.
+struct namespace_object {
+    std::string name;
+    std::optional<namespace_state> contents;
+    friend bool operator==(const namespace_object&, const namespace_object&) = default;
+};
 struct sysctl_object { std::string key, value; friend bool operator==(const sysctl_object&, const sysctl_object&) = default; };
 
 using state_object = std::variant<namespace_object, sysctl_object, link, address_entry, nexthop_object, route, rule, neighbour,

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// See the header. The guardian itself opens no switch and no kernel socket: when the time has come it starts a process that does, and
+// starts it again, with growing pauses, until that one says that nothing is left. May call: libc, Linux.
+#include "apply/guardian.hpp"
+
+#include "apply/journal.hpp"
+#include "services/helper.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+extern char** environ;
+
+namespace weft::apply {
+namespace {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds look{100}, patience{3000}, first_pause{500}, longest_pause{30000};
+const char* const log_path = "/run/weft/guardian.log";
+const char* const default_rundir = "/var/run/openvswitch";
+
+std::string suffix(const place& where) { return where.netns.empty() ? "" : "." + where.netns; }
+std::string guardian_path(const place& where) { return "/run/weft/guardian" + suffix(where); }
+std::string host_lock_path(const place& where) { return "/run/weft/lock" + suffix(where); }
+
+// Whether somebody holds the lock of a file; one that is not there is nobody's.
+bool held(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return false;
+    const bool taken = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+    ::close(fd);
+    return taken;
+}
+
+bool watched_within(const place& where, milliseconds time) {
+    for (const auto end = clock::now() + time; !held(guardian_path(where));) {
+        if (clock::now() > end) return false;
+        std::this_thread::sleep_for(milliseconds(5));
+    }
+    return true;
+}
+
+// The process id; 0 where it could not be started.
+pid_t start(std::vector<std::string> words) {
+    std::vector<char*> argv;
+    for (auto& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+    posix_spawn_file_actions_adddup2(&files, 1, 2);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    pid_t pid = 0;
+    if (::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), environ) != 0) pid = 0;
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    return pid;
+}
+
+int wait_for(pid_t pid) {
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return 1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+std::vector<std::string> helper_words(const char* verb, const place& where, const std::string& more = {}) {
+    auto helper = services::find_helper();
+    if (!helper) return {};
+    std::vector<std::string> words = {*helper, verb, where.netns.empty() ? "-" : where.netns, where.ovs_rundir};
+    if (!more.empty()) words.push_back(more);
+    return words;
+}
+
+void be_deaf() {
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGPIPE}) ::signal(signal, SIG_IGN);
+}
+
+// Whether it is time to act: the deadline has passed, or whoever was at work has gone without an end.
+bool due(const place& where, const journal_state& now) {
+    return now.deadline ? boottime_now() >= *now.deadline : !held(host_lock_path(where));
+}
+
+}  // namespace
+
+result<void> ensure_guardian(const place& where) {
+    if (held(guardian_path(where))) return {};
+    const bool unit = ::access("/run/systemd/system", F_OK) == 0 && where.netns.empty() && where.ovs_rundir == default_rundir;
+    if (unit) {
+        const auto pid = start({"systemctl", "start", "--no-block", "weft-guardian.service"});
+        if (pid > 0 && wait_for(pid) == 0 && watched_within(where, patience)) return {};
+        std::fprintf(stderr, "weft: systemd did not start weft-guardian.service; a process of our own watches instead\n");
+    }
+    auto words = helper_words("guard", where);
+    if (words.empty()) return services::find_helper().error();
+    const auto pid = start(std::move(words));
+    if (pid > 0 && wait_for(pid) == 0 && watched_within(where, patience)) return {};
+    return error{errc::unavailable, "start guardian", guardian_path(where), std::string("none watches this host after 3 s; see ") + log_path, 0};
+}
+
+int guard(const place& where, bool twin) {
+    if (twin) {
+        // A process of its own, so that nobody has to wait for it.
+        const pid_t pid = ::fork();
+        if (pid != 0) return pid < 0 ? 1 : 0;
+        ::setsid();
+        ::close_range(3, ~0U, 0);
+        if (::chdir("/") < 0) return 1;
+        be_deaf();
+    }
+    ::mkdir("/run/weft", 0700);
+    const int lock = ::open(guardian_path(where).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0) return 1;
+    // Somebody who only asks whether there is one holds it for a moment.
+    bool alone = false;
+    for (int i = 0; i < 100 && !alone; ++i, alone || ::usleep(2000)) alone = ::flock(lock, LOCK_EX | LOCK_NB) == 0;
+    if (!alone) return 0;
+    const auto pid = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(lock, 0) != 0 || ::pwrite(lock, pid.data(), pid.size(), 0) < 0) return 1;
+
+    pid_t other = 0;
+    auto pause = first_pause;
+    auto next = clock::now();
+    while (const auto now = peek_journal(where)) {
+        if (twin && (other == 0 || ::waitpid(other, nullptr, WNOHANG) != 0)) other = start(helper_words("guard-twin", where, std::to_string(::getpid())));
+        if (due(where, *now) && clock::now() >= next) {
+            const auto worker = start(helper_words("guard-act", where));
+            const bool well = worker > 0 && wait_for(worker) == 0;
+            pause = well ? first_pause : std::min(pause * 2, longest_pause);
+            next = clock::now() + pause;
+            if (well) continue;
+        }
+        std::this_thread::sleep_for(look);
+    }
+    if (other > 0) {
+        ::kill(other, SIGKILL);
+        (void)wait_for(other);
+    }
+    return 0;
+}
+
+int guard_guardian(const place& where, int pid) {
+    be_deaf();
+    // It is the guardian's child: a guardian that has died already is not waited for under a number that may be another's.
+    const int fd = ::getppid() == pid ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1;
+    if (fd >= 0) {
+        pollfd watch{fd, POLLIN, 0};
+        while (::poll(&watch, 1, -1) < 0 && errno == EINTR) {
+        }
+        ::close(fd);
+    }
+    if (!peek_journal(where)) return 0;
+    return guard(where, true);
+}
+
+int guard_act(const place& where) {
+    const auto done = recover(where);
+    if (!done) {
+        std::fprintf(stderr, "weft: guardian: %s\n", done.error().message().c_str());
+        return 1;
+    }
+    if (done->what == recovery::kind::undone)
+        std::fprintf(stderr, "weft: guardian: %s of %s on %s was undone\n", done->verb.c_str(), done->fabric.c_str(), done->node.c_str());
+    return 0;
+}
+
+}  // namespace weft::apply

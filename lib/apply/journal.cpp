@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// See the header.
+#include "apply/journal.hpp"
+
+#include "apply/records.hpp"
+#include "core/fault.hpp"
+#include "weft/model/json.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/crc.hpp>
+#include <boost/json.hpp>
+
+#include <cerrno>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+namespace weft::apply {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int64_t version = 1;  // of the format; another one is refused
+
+std::string first_line(const char* path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
+
+// The machine by the name that systemd and D-Bus give it; one without that by its host name.
+std::string host_id() {
+    if (auto id = first_line("/etc/machine-id"); !id.empty()) return id;
+    char name[256] = {};
+    ::gethostname(name, sizeof name - 1);
+    return name;
+}
+
+std::string checksum(std::string_view text) {
+    boost::crc_32_type crc;
+    crc.process_bytes(text.data(), text.size());
+    char hex[9];
+    std::snprintf(hex, sizeof hex, "%08x", crc.checksum());
+    return hex;
+}
+
+std::string record(const json::value& v) {
+    const auto text = json::serialize(v);
+    return checksum(text) + " " + text + "\n";
+}
+
+// The JSON of a line, if its checksum is right.
+std::optional<json::value> parsed(std::string_view line) {
+    if (line.size() < 10 || line[8] != ' ' || checksum(line.substr(9)) != line.substr(0, 8)) return std::nullopt;
+    boost::system::error_code problem;
+    auto value = json::parse({line.data() + 9, line.size() - 9}, problem);
+    if (problem || !value.is_object()) return std::nullopt;
+    return value;
+}
+
+result<void> sync_folder() {
+    const int fd = ::open(state_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno_error(errno, "open", state_folder);
+    const bool synced = ::fsync(fd) == 0;
+    const int cause = errno;
+    ::close(fd);
+    // A file system that cannot do it says EINVAL and has nothing to lose.
+    if (!synced && cause != EINVAL) return errno_error(cause, "sync", state_folder);
+    return {};
+}
+
+std::string flows_text(const std::map<std::string, std::vector<ovs::flow>>& flows) {
+    host_state only;
+    only.flows = flows;
+    return to_json(only);
+}
+
+json::value header_of(const place& where, const journal_header& h) {
+    json::object o{{"journal", version}, {"boot", boot_id()}, {"host", host_id()}, {"netns", where.netns},
+                   {"ovs_rundir", where.ovs_rundir}, {"pid", ::getpid()}, {"verb", h.verb}, {"fabric", h.fabric},
+                   {"node", h.node}, {"confirm", h.confirm}, {"settings", h.settings_before},
+                   {"fabric_before", h.fabric_before}, {"forget_settings", h.forget_settings}, {"flows", flows_text(h.flows)}};
+    if (h.fabric_after) o["fabric_after"] = *h.fabric_after;
+    return o;
+}
+
+error unreadable(const std::string& path, const std::string& why) {
+    return {errc::invalid_input, "read journal", path, why + "; it was left as it is", 0};
+}
+
+error foreign(const std::string& path, const std::string& why) {
+    return {errc::unsupported, "read journal", path, why + "; nothing was changed", 0};
+}
+
+// Throws what Boost.JSON throws where a field is missing or of another type: its caller calls that unreadable.
+found_journal with_header(const json::object& o) {
+    found_journal found;
+    const auto text = [&](const char* key) { return std::string(o.at(key).as_string()); };
+    found.pid = o.at("pid").to_number<std::int64_t>();
+    found.this_boot = text("boot") == boot_id();
+    auto& h = found.header;
+    h.verb = text("verb");
+    h.fabric = text("fabric");
+    h.node = text("node");
+    h.confirm = o.at("confirm").to_number<std::uint32_t>();
+    h.settings_before = text("settings");
+    h.fabric_before = text("fabric_before");
+    h.forget_settings = o.at("forget_settings").as_bool();
+    if (o.contains("fabric_after")) h.fabric_after = text("fabric_after");
+    if (auto flows = host_state_from_json(text("flows")); flows) h.flows = std::move(flows->flows);
+    else throw exception(flows.error());
+    return found;
+}
+
+void take(found_journal& found, const json::object& o) {
+    if (const auto* begin = o.if_contains("begin")) {
+        const auto first = begin->at(0).to_number<std::size_t>(), last = begin->at(1).to_number<std::size_t>();
+        for (auto i = first; i < last && i < found.plan.steps.size(); ++i) found.begun.insert(i);
+    }
+    if (o.contains("complete")) found.complete = true;
+    if (const auto* why = o.if_contains("undoing")) found.undoing = true, found.why = std::string(why->as_string());
+    if (const auto* deadline = o.if_contains("pending")) found.deadline = deadline->to_number<std::int64_t>();
+}
+
+}  // namespace
+
+std::string journal_path(const place& where) {
+    return std::string(state_folder) + "/journal" + (where.netns.empty() ? "" : "." + where.netns);
+}
+
+std::int64_t boottime_now() {
+    timespec now{};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+}
+
+result<journal> journal::begin(const place& where, const journal_header& h, const weft::plan& p) {
+    if (auto ok = make_state_folder(); !ok) return ok.error();
+    const auto path = journal_path(where);
+    // The whole of it is there under its name, or nothing.
+    const auto draft = path + ".new";
+    ::unlink(draft.c_str());
+    if (::access(path.c_str(), F_OK) == 0) return error{errc::busy, "begin journal", path, "there is one already", EEXIST};
+    if (auto ok = fault::point("journal", "begin"); !ok) return ok.error();
+    const int fd = ::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return errno_error(errno, "begin journal", path);
+    journal made(fd, draft);
+    boost::system::error_code ignored;
+    auto written = made.append(record(header_of(where, h)) + record(json::object{{"plan", to_json(p)}}), true);
+    if (written && ::rename(draft.c_str(), path.c_str()) != 0) written = errno_error(errno, "begin journal", path);
+    if (written) written = sync_folder();
+    if (!written) {
+        ::unlink(draft.c_str());
+        ::unlink(path.c_str());
+        return written.error();
+    }
+    made.path_ = path;
+    if (auto ok = fault::point("journal", "begun"); !ok) {
+        ::unlink(path.c_str());
+        return ok.error();
+    }
+    return made;
+}
+
+result<journal> journal::resume(const place& where) {
+    const auto path = journal_path(where);
+    const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return errno_error(errno, "open journal", path);
+    // A record that was cut short would spoil the next one; a line of its own it may have.
+    struct stat now {};
+    char last = '\n';
+    if (::fstat(fd, &now) == 0 && now.st_size > 0 && ::pread(fd, &last, 1, now.st_size - 1) == 1 && last != '\n' && ::write(fd, "\n", 1) != 1) {
+        const auto problem = errno_error(errno, "write journal", path);
+        ::close(fd);
+        return problem;
+    }
+    return journal(fd, path);
+}
+
+journal::journal(journal&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+journal::~journal() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+result<void> journal::append(const std::string& text, bool synced) {
+    for (std::size_t written = 0; written < text.size();) {
+        const auto n = ::write(fd_, text.data() + written, text.size() - written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error(errno, "write journal", path_);
+        written += static_cast<std::size_t>(n);
+    }
+    if (synced && ::fdatasync(fd_) != 0 && errno != EINVAL) return errno_error(errno, "sync journal", path_);
+    return {};
+}
+
+namespace {
+
+template <class F> result<void> recorded(const char* what, F write) {
+    if (auto ok = fault::point("journal", std::string("before ") + what); !ok) return ok;
+    if (auto ok = write(); !ok) return ok;
+    return fault::point("journal", std::string("after ") + what);
+}
+
+}  // namespace
+
+result<void> journal::starting(std::size_t first, std::size_t last) {
+    return recorded("begin", [&] { return append(record(json::object{{"begin", {first, last}}}), false); });
+}
+result<void> journal::done(std::size_t first, std::size_t last) {
+    return recorded("done", [&] { return append(record(json::object{{"done", {first, last}}}), false); });
+}
+result<void> journal::complete() {
+    return recorded("complete", [&] { return append(record(json::object{{"complete", true}}), false); });
+}
+result<void> journal::undoing(const std::string& why) {
+    return recorded("undoing", [&] { return append(record(json::object{{"undoing", why}}), true); });
+}
+result<void> journal::pending(std::int64_t deadline) {
+    return recorded("pending", [&] { return append(record(json::object{{"pending", deadline}}), true); });
+}
+result<void> journal::close() {
+    return recorded("end", [&]() -> result<void> {
+        if (::unlink(path_.c_str()) != 0 && errno != ENOENT) return errno_error(errno, "end journal", path_);
+        return sync_folder();
+    });
+}
+
+result<std::optional<found_journal>> read_journal(const place& where) {
+    const auto path = journal_path(where);
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        if (errno == ENOENT || errno == ENOTDIR) return std::optional<found_journal>{};
+        return errno_error(errno, "read journal", path);
+    }
+    std::string line;
+    std::getline(file, line);
+    const auto header = parsed(line);
+    if (!header) return unreadable(path, "its first record is damaged");
+    try {
+        const auto& o = header->as_object();
+        if (const auto is = o.at("journal").to_number<std::int64_t>(); is != version)
+            return foreign(path, "it is of format " + std::to_string(is) + ", and this weft reads format " + std::to_string(version));
+        if (o.at("host").as_string() != host_id()) return foreign(path, "another host wrote it: " + std::string(o.at("host").as_string()));
+        if (o.at("netns").as_string() != where.netns) return foreign(path, "it is of the namespace \"" + std::string(o.at("netns").as_string()) + "\"");
+        auto found = with_header(o);
+        std::getline(file, line);
+        const auto body = parsed(line);
+        if (!body || !body->as_object().contains("plan")) return unreadable(path, "its plan is damaged");
+        auto steps = plan_from_json(std::string(body->as_object().at("plan").as_string()));
+        if (!steps) return unreadable(path, "its plan is none: " + steps.error().message());
+        found.plan = std::move(*steps);
+        while (std::getline(file, line)) {
+            const auto next = parsed(line);
+            if (next) take(found, next->as_object());
+        }
+        return found;
+    } catch (const std::exception& e) {
+        return unreadable(path, std::string("a record is not as it should be: ") + e.what());
+    }
+}
+
+result<std::string> set_aside(const place& where) {
+    const auto path = journal_path(where);
+    for (int i = 1; i < 1000; ++i) {
+        const auto kept = path + ".kept-" + std::to_string(i);
+        if (::access(kept.c_str(), F_OK) == 0) continue;
+        if (::rename(path.c_str(), kept.c_str()) != 0) return errno_error(errno, "set aside journal", path);
+        if (auto ok = sync_folder(); !ok) return ok.error();
+        return kept;
+    }
+    return error{errc::busy, "set aside journal", path, "a thousand are kept already", 0};
+}
+
+std::optional<journal_state> peek_journal(const place& where) {
+    std::ifstream file(journal_path(where), std::ios::binary);
+    std::string line;
+    if (!file || !std::getline(file, line)) return std::nullopt;
+    const auto header = parsed(line);
+    if (!header || !header->as_object().contains("boot") || header->as_object().at("boot") != json::value(boot_id())) return std::nullopt;
+    // The state is in the last lines; a plan may be long.
+    file.seekg(0, std::ios::end);
+    const auto size = static_cast<std::int64_t>(file.tellg());
+    file.seekg(std::max<std::int64_t>(0, size - 4096));
+    journal_state state;
+    while (std::getline(file, line))
+        if (const auto one = parsed(line))
+            if (const auto* deadline = one->as_object().if_contains("pending"))
+                state.deadline = deadline->is_int64() ? deadline->as_int64() : 0;
+    return state;
+}
+
+}  // namespace weft::apply

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The journal of a run that writes: /var/lib/weft/journal, with ".NAME" for a host that is a named namespace. It is there from
+// before the first write until the run's end is final, so that whoever finds it knows what may stand half done and how to take it
+// back. One record a line: the CRC-32 of the rest in eight hex digits, a space, JSON. The first is the header, the second the plan;
+// both are on disk before anything is written, as are the records that say what is to become of the run. May include: core,
+// model, Boost.JSON, POSIX. Private to apply.
+#pragma once
+
+#include "weft/apply/apply.hpp"
+
+#include <map>
+#include <set>
+
+namespace weft::apply {
+
+// Memory of the node as it was before the run and, where `remember` names it, as it shall be after.
+struct journal_header {
+    std::string verb;                            // "apply" or "remove"
+    std::string fabric, node;
+    std::uint32_t confirm = 0;                   // seconds to wait for `weft confirm`; 0: final at once
+    std::string settings_before, fabric_before;  // files of records.hpp, as text; "" is none
+    std::optional<std::string> fabric_after;     // unset: as before
+    bool forget_settings = false;                // the run ends with no settings remembered
+    std::map<std::string, std::vector<ovs::flow>> flows;  // of bridges that the plan removes
+};
+
+class journal {
+public:
+    // Writes header and plan, new: there must be none. Errors: busy, and what the file system says; nothing has been written then.
+    static result<journal> begin(const place&, const journal_header&, const plan&);
+    // Goes on in one that is there, as `found` was read from it.
+    static result<journal> resume(const place&);
+    journal(journal&& other) noexcept;
+    journal& operator=(journal&&) = delete;
+    ~journal();
+
+    result<void> starting(std::size_t first, std::size_t last);   // steps [first, last) are about to go out
+    result<void> done(std::size_t first, std::size_t last);       // and have taken effect
+    result<void> complete();                                      // all steps have: what is left can be done again
+    result<void> undoing(const std::string& why);
+    result<void> pending(std::int64_t deadline);                  // CLOCK_BOOTTIME, nanoseconds
+    // The end: the file goes.
+    result<void> close();
+
+private:
+    journal(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+    result<void> append(const std::string& record, bool synced);
+    int fd_;
+    std::string path_;
+};
+
+struct found_journal {
+    journal_header header;
+    weft::plan plan;
+    std::int64_t pid = 0;                   // of who wrote it
+    bool this_boot = true;
+    std::set<std::size_t> begun;            // steps that may have taken effect
+    bool complete = false, undoing = false;
+    std::string why;                        // of the undoing
+    std::optional<std::int64_t> deadline;   // it waits for confirmation until then
+};
+
+// Nothing where there is none. A last record that was cut short is as if it had not been written. Errors: unsupported where another
+// version or another host wrote it, invalid_input where it cannot be read; it is left as it is in both cases.
+result<std::optional<found_journal>> read_journal(const place&);
+// Keeps the file under another name, which is given.
+result<std::string> set_aside(const place&);
+
+std::string journal_path(const place&);
+std::int64_t boottime_now();  // CLOCK_BOOTTIME, nanoseconds: it goes on while the machine sleeps, and no one can set it
+
+// The last of what has been written, for whoever waits for its end; nothing where there is no journal of this boot that can be read.
+struct journal_state {
+    std::optional<std::int64_t> deadline;
+};
+std::optional<journal_state> peek_journal(const place&);
+
+}  // namespace weft::apply

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of a journal that is found: a run whose steps are all done is finished, any other is undone; a change that waits is
+// confirmed, rolled back, or watched on. One of another boot has lost the kernel's part of its host: what it had meant the node to
+// remember is taken back, and the caller makes the node anew. May include: core, model, netlink, ovs, services.
+#include "apply/recover.hpp"
+
+#include "apply/guardian.hpp"
+#include "apply/host_lock.hpp"
+#include "apply/records.hpp"
+#include "apply/settle.hpp"
+#include "apply/transaction.hpp"
+#include "model/effects.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace weft::apply {
+namespace {
+
+std::string seconds_left(std::int64_t deadline) {
+    return std::to_string(std::max<std::int64_t>(0, (deadline - boottime_now() + 999999999) / 1000000000)) + " s";
+}
+
+error nothing_waits(const char* operation, const place& where) {
+    return {errc::not_found, operation, journal_path(where), "no change waits to be confirmed; nothing was changed", 0};
+}
+
+std::vector<step> begun_steps(const found_journal& found) {
+    std::vector<step> begun;
+    for (const auto i : found.begun) begun.push_back(found.plan.steps[i]);
+    return begun;
+}
+
+// `last_try`: what cannot be undone now is told, and the journal kept under another name, so that it does not stand in the way for ever.
+result<void> undo(const place& where, const found_journal& found, const std::string& why, bool last_try) {
+    auto log = journal::resume(where);
+    if (!log) return log.error();
+    if (!found.undoing) (void)log->undoing(why);
+    auto remains = take_back_seen(where, found.header, begun_steps(found));
+    if (!remains) return remains.error();
+    if (auto ok = restore_memory(found.header); !ok) return ok;
+    if (remains->empty()) return log->close();
+    std::string kept;
+    if (last_try) {
+        const auto moved = set_aside(where);
+        if (!moved) return moved.error();
+        kept = "\n  the journal is kept as " + *moved;
+    }
+    return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
+                 "undone, but for these:" + *remains + kept, 0};
+}
+
+// All steps had been done; what was left is done again.
+result<void> finish(const place& where, const found_journal& found) {
+    if (auto ok = settle(effects_of(found.plan.steps), true); !ok) return ok;
+    if (auto ok = renew_memory(found.header); !ok) return ok;
+    forget_removed(found.header, found.plan.steps);
+    auto log = journal::resume(where);
+    if (!log) return log.error();
+    return log->close();
+}
+
+result<void> drop_other_boot(const place& where, const found_journal& found) {
+    if (auto ok = restore_memory(found.header); !ok) return ok;
+    auto log = journal::resume(where);
+    if (!log) return log.error();
+    return log->close();
+}
+
+bool finished(const found_journal& found) { return found.complete && !found.undoing && found.header.confirm == 0; }
+bool waits(const found_journal& found) { return found.deadline && !found.undoing && boottime_now() < *found.deadline; }
+
+const char* interrupted = "the run was interrupted";
+const char* unconfirmed = "it was not confirmed in time";
+
+recovery about(recovery::kind what, const found_journal& found) {
+    return {what, found.header.verb, found.header.fabric, found.header.node, 0, {}};
+}
+
+result<recovery> recover_locked(const place& where) {
+    auto found = read_journal(where);
+    if (!found) {
+        if (found.error().code != errc::invalid_input) return found.error();
+        const auto kept = set_aside(where);
+        if (!kept) return kept.error();
+        return recovery{recovery::kind::unreadable, {}, {}, {}, 0, found.error().message() + "; it is kept as " + *kept};
+    }
+    if (!*found) return recovery{};
+    const auto& f = **found;
+    if (!f.this_boot) {
+        if (auto ok = drop_other_boot(where, f); !ok) return ok.error();
+        return about(recovery::kind::other_boot, f);
+    }
+    if (waits(f)) {
+        if (auto ok = ensure_guardian(where); !ok) return ok.error();
+        auto r = about(recovery::kind::waiting, f);
+        r.seconds_left = static_cast<std::uint32_t>((*f.deadline - boottime_now()) / 1000000000);
+        return r;
+    }
+    if (finished(f)) {
+        if (auto ok = finish(where, f); !ok) return ok.error();
+        return about(recovery::kind::finished, f);
+    }
+    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted, true); !ok) return ok.error();
+    return about(recovery::kind::undone, f);
+}
+
+// Confirm and rollback are of a change that waits, in this boot.
+result<found_journal> waiting_change(const place& where, const char* operation) {
+    auto found = read_journal(where);
+    if (!found) return found.error();
+    if (!*found) return nothing_waits(operation, where);
+    if (!(*found)->this_boot)
+        return error{errc::stale, operation, (*found)->header.fabric, "the machine was started anew since, which undoes it: weft recover; nothing was changed", 0};
+    return std::move(**found);
+}
+
+}  // namespace
+
+result<void> end_earlier_run(const place& where) {
+    if (::access(journal_path(where).c_str(), F_OK) != 0) return {};
+    const auto found = read_journal(where);
+    if (found && *found && (*found)->this_boot && waits(**found))
+        return error{errc::busy, "begin", (*found)->header.fabric + " on " + (*found)->header.node,
+                     "a change waits to be confirmed for " + seconds_left(*(*found)->deadline) + " more, by pid " + std::to_string((*found)->pid) +
+                         ": weft confirm, or weft rollback; nothing was changed",
+                     0};
+    const auto ended = recover_locked(where);
+    if (!ended) return ended.error();
+    return {};
+}
+
+result<recovery> recover(const place& where) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    return recover_locked(where);
+}
+
+result<recovery> discard_journal(const place& where) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    if (::access(journal_path(where).c_str(), F_OK) != 0) return recovery{};
+    const auto kept = set_aside(where);
+    if (!kept) return kept.error();
+    return recovery{recovery::kind::unreadable, {}, {}, {}, 0, "the journal is kept as " + *kept};
+}
+
+result<recovery> confirm(const place& where) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    auto found = waiting_change(where, "confirm");
+    if (!found) return found.error();
+    if (!found->deadline || found->undoing) return nothing_waits("confirm", where);
+    if (!waits(*found))
+        return error{errc::timed_out, "confirm", found->header.fabric + " on " + found->header.node, "it comes too late: the change is being undone", 0};
+    auto log = journal::resume(where);
+    if (!log) return log.error();
+    forget_removed(found->header, found->plan.steps);
+    if (auto ok = log->close(); !ok) return ok.error();
+    return about(recovery::kind::finished, *found);
+}
+
+result<recovery> rollback(const place& where) {
+    auto lock = host_lock::take(where);
+    if (!lock) return lock.error();
+    auto found = waiting_change(where, "roll back");
+    if (!found) return found.error();
+    if (auto ok = undo(where, *found, "it was rolled back", false); !ok) return ok.error();
+    return about(recovery::kind::undone, *found);
+}
+
+result<std::vector<std::pair<std::string, std::string>>> remembered_nodes() {
+    std::vector<std::pair<std::string, std::string>> nodes;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(state_folder, ignored)) {
+        // FABRIC.NODE.fabric; neither name has a dot in it.
+        const auto name = entry.path().stem().string();
+        const auto dot = name.find('.');
+        if (entry.path().extension() == ".fabric" && dot != std::string::npos) nodes.emplace_back(name.substr(0, dot), name.substr(dot + 1));
+    }
+    std::sort(nodes.begin(), nodes.end());
+    return nodes;
+}
+
+}  // namespace weft::apply

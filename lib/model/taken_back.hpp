@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Taking steps back by what the host is now, not by what was done: it serves whether a step took effect, did so in part or
+// never ran, and however often it is tried. Pure; private to the library. May include: core, model.
+#pragma once
+
+#include "weft/model/plan.hpp"
+
+namespace weft {
+
+// All objects that the steps name, on either side: what must be observed before they can be taken back.
+host_state named_by(const std::vector<step>&, const std::string& fabric, const std::string& node);
+
+// The plan from the host as it is to the host without these steps: what they made goes, what they removed comes, and of what they
+// changed only that is put back which they changed. What somebody else did since to the same objects stays as far as that goes. `seen`
+// must cover named_by(steps); `flows` are those of bridges that the steps removed, which went with them.
+// An empty plan: nothing of the steps is left.
+result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
+                       const std::string& fabric, const std::string& node);
+
+}  // namespace weft
