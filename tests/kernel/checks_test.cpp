@@ -180,7 +180,9 @@ TEST_CASE("a check that failed before does not count, and is told") {
     // Nobody is out there yet: nothing is asked either, and nothing is undone.
     changed = h.wanted(1300);
     changed.checks = {full(1400), a_check("ping", "10.10.10.9")};
-    const auto quiet = apply::apply(h.place, [&]() -> result<host_state> { return changed; }, {.before = {}, .after = {}, .announce = false});
+    apply::say nobody_there;
+    nobody_there.announce = false;
+    const auto quiet = apply::apply(h.place, [&]() -> result<host_state> { return changed; }, nobody_there);
     REQUIRE(quiet.has_value());
     CHECK(quiet->failed_checks.empty());
     CHECK(h.own.session().get_link("eth0").value().mtu == 1300U);
