@@ -110,11 +110,14 @@ int print_report(const options& o, const apply::report& done, const char* nothin
                                 {"flow_writes", done.flow_writes},
                                 {"confirm_within", done.confirm_within},
                                 {"pending", boost::json::array(done.pending.begin(), done.pending.end())},
-                                {"quarantined", json_of(done.quarantined)}}));
+                                {"quarantined", json_of(done.quarantined)},
+                                {"failed_checks", boost::json::array(done.failed_checks.begin(), done.failed_checks.end())}}));
         return 0;
     }
     tell_pending(done.pending);
     tell_quarantined(done.quarantined);
+    for (const std::string& check : done.failed_checks)
+        std::printf("check failed, as before the change: %s\n", check.c_str());
     if (!done.steps)
         std::printf("%s\n", nothing);
     else
@@ -214,7 +217,9 @@ int plan(const options& o) {
         (kind == step_kind::create ? created : kind == step_kind::change ? changed : removed) += 1;
         const char* paint = kind == step_kind::create ? c.good : kind == step_kind::change ? c.bold : c.bad;
         std::printf("%s%s%s\n", paint, s.to_string().c_str(), c.off);
+        for (const std::string& line : s.details()) std::printf("    %s\n", line.c_str());
         if (!s.bounces.empty()) std::printf("    bounces: %s\n", s.bounces.c_str());
+        if (!s.no_inverse.empty()) std::printf("    %sno inverse:%s %s\n", c.bad, c.off, s.no_inverse.c_str());
     }
     tell_pending(steps.pending);
     tell_quarantined(steps.quarantined);

@@ -114,6 +114,7 @@ std::string describe(const host_state& state) {
     for (const service& s : state.services)
         out += fmt::format("service {} ({}) in {}{}\n", s.name, s.kind, s.space.empty() ? "host" : s.space,
                            s.listens_in.empty() ? "" : ", listens in " + s.listens_in);
+    for (const host_check& c : state.checks) out += fmt::format("check {}\n", c.to_string());
     for (const std::string& name : state.pending) out += fmt::format("pending {}\n", name);
     for (const quarantined_port& p : state.quarantined) out += fmt::format("quarantined {}: {}\n", p.port, p.reason);
     if (out.empty()) out = "nothing of weft's is here\n";

@@ -22,6 +22,7 @@ py::dict to_dict(const apply::report& done) {
         quarantined.append(entry);
     }
     out["quarantined"] = quarantined;
+    out["failed_checks"] = done.failed_checks;
     return out;
 }
 

@@ -2,6 +2,7 @@
 // The runs that write to a host: apply, change, remove, execute. Each takes the host's lock, ends what an earlier run left, makes its
 // plan and brings it to the host as one transaction; apply reads the host back before it says that it is done.
 // May include: core, model, netlink, ovs, services.
+#include "apply/checks.hpp"
 #include "apply/guardian.hpp"
 #include "apply/host_lock.hpp"
 #include "apply/internal.hpp"
@@ -97,6 +98,7 @@ result<void> verified(const place& where, const host_state& wanted) {
 result<report> apply_locked(const place& where, const host_state& given, const say& caller) {
     host_state wanted = given;
     bool agreed = !caller.before;
+    change_checks checks(where, caller.announce ? wanted.checks : std::vector<host_check>{});
     auto header = header_for("apply", caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
@@ -112,12 +114,14 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = renew_memory(header); !ok) return ok.error();
             return nothing_done(*p);
         }
+        checks.before();
         const counters start;
         auto run = begin(where, header, *p);
         if (!run) return run.error();
         std::vector<ovs::refused_flow> refused;
         auto done = run->run(caller.announce, &refused);
         if (!done && done.error().code == errc::incomplete) {
+            if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
             if (auto ok = run->finish(); !ok) return ok.error();
             return done.error();
         }
@@ -126,9 +130,11 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             return done.error();
         }
         auto made = report_since(start, *p);
+        if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
         if (auto ok = verified(where, wanted); !ok) return run->take_back(ok.error());
         if (auto ok = run->finish(); !ok) return ok.error();
         made.confirm_within = caller.confirm;
+        made.failed_checks = checks.still_failed();
         return made;
     }
 }

@@ -131,6 +131,16 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     auto services = services::running(wanted.fabric);
     if (!services) return services.error();
     seen.services = std::move(*services);
+    // One that is dead, keeps dying or has lost its supervisor is missing where it is wanted, and goes where it is not.
+    auto known = services::known(wanted.fabric);
+    if (!known) return known.error();
+    {
+        const index alive(seen.services), named(wanted.services);
+        std::vector<service> left;
+        for (auto& s : *known)
+            if (!alive.like(s) && !named.like(s)) left.push_back(std::move(s));
+        std::move(left.begin(), left.end(), std::back_inserter(seen.services));
+    }
 
     if (wanted.bridges.empty() && !has_database(where)) return seen;
     auto database = ovs::database::connect(where.ovs_rundir);

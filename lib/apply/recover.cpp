@@ -56,6 +56,7 @@ result<void> undo(const place& where, const found_journal& found, const std::str
 result<void> finish(const place& where, const found_journal& found) {
     if (auto ok = settle(effects_of(found.plan.steps), true); !ok) return ok;
     if (auto ok = renew_memory(found.header); !ok) return ok;
+    forget_removed(found.header, found.plan.steps);
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
@@ -156,6 +157,7 @@ result<recovery> confirm(const place& where) {
         return error{errc::timed_out, "confirm", found->header.fabric + " on " + found->header.node, "it comes too late: the change is being undone", 0};
     auto log = journal::resume(where);
     if (!log) return log.error();
+    forget_removed(found->header, found->plan.steps);
     if (auto ok = log->close(); !ok) return ok.error();
     return about(recovery::kind::finished, *found);
 }

@@ -10,6 +10,7 @@
 #include "model/effects.hpp"
 #include "model/taken_back.hpp"
 #include "weft/ovs/flows.hpp"
+#include "weft/services/services.hpp"
 
 #include "apply/internal.hpp"
 
@@ -105,6 +106,13 @@ result<void> renew_memory(const journal_header& h) {
     return remember_text(h.fabric, h.node, *h.fabric_after);
 }
 
+void forget_removed(const journal_header& h, const std::vector<step>& steps) {
+    if (h.forget_settings) services::forget(h.fabric);
+    for (const auto& s : steps)
+        if (!s.after)
+            if (const auto* gone = std::get_if<service>(&*s.before)) services::forget(h.fabric, gone->name);
+}
+
 result<transaction> transaction::begin(const place& where, journal_header h, const plan& p) {
     h.fabric = p.fabric;
     h.node = p.node;
@@ -160,14 +168,17 @@ error transaction::take_back(error why) {
         why.detail += " (undone, but for these:" + remains + "\n  the journal is kept: weft recover tries again)";
         return why;
     }
-    why.detail += " (all earlier steps were undone)";
+    why.detail += done_.size() == steps.size() ? " (all steps were undone)" : " (all earlier steps were undone)";
     if (const auto end = journal_.close(); !end) why.detail += "; " + end.error().message();
     return why;
 }
 
 result<void> transaction::finish() {
     if (auto ok = renew_memory(header_); !ok) return take_back(ok.error());
-    if (header_.confirm == 0) return journal_.close();
+    if (header_.confirm == 0) {
+        forget_removed(header_, plan_.steps);
+        return journal_.close();
+    }
     return journal_.pending(boottime_now() + static_cast<std::int64_t>(header_.confirm) * 1000000000);
 }
 

@@ -41,5 +41,7 @@ result<std::string> take_back_seen(const place&, const journal_header&, const st
 // The node's memory as it was before a run, or as it shall be after it.
 result<void> restore_memory(const journal_header&);
 result<void> renew_memory(const journal_header&);
+// The change is final: what services that it removed had kept (leases) goes.
+void forget_removed(const journal_header&, const std::vector<step>&);
 
 }  // namespace weft::apply

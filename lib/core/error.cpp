@@ -23,6 +23,7 @@ std::string_view to_string(errc code) noexcept {
         case errc::system_error: return "system_error";
         case errc::protocol_error: return "protocol_error";
         case errc::incomplete: return "incomplete";
+        case errc::check_failed: return "check_failed";
         case errc::stale: return "stale";
     }
     return "unknown";

@@ -37,7 +37,8 @@ BOOST_DESCRIBE_STRUCT(namespace_state, (), (name, links, addresses, nexthops, ro
 BOOST_DESCRIBE_STRUCT(service_file, (), (text, reloadable))
 BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files, listens_in, ready))
 BOOST_DESCRIBE_STRUCT(quarantined_port, (), (port, reason))
-BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined))
+BOOST_DESCRIBE_STRUCT(host_check, (), (kind, target, port, space, device, full_mtu, mtu))
+BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined, checks))
 BOOST_DESCRIBE_STRUCT(namespace_object, (), (name, contents))
 BOOST_DESCRIBE_STRUCT(sysctl_object, (), (key, value))
 

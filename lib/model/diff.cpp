@@ -5,6 +5,7 @@
 #include "model/dead_addresses.hpp"
 #include "model/index.hpp"
 #include "model/marks.hpp"
+#include "model/no_inverse.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
 #include "model/without_devices.hpp"
@@ -49,6 +50,7 @@ public:
         if (auto ok = bridges(); !ok) return ok.error();
         services();
         order(plan_, wanted_);
+        say_no_inverse(plan_);
         return plan_;
     }
 
@@ -239,12 +241,29 @@ private:
         return wanted.type == seen.type && (!wanted.mtu || wanted.mtu == seen.mtu) &&
                (!wanted.preferred_source || wanted.preferred_source == seen.preferred_source);
     }
+    // Devices whose IPv4 addresses all go, be it for others: with the last one the kernel drops their IPv4 routes without a word.
+    static std::set<std::string_view> bared_devices(const namespace_state& have, const namespace_state& want) {
+        const auto key = [](const address_entry& a) { return std::tuple(std::string_view(a.device), a.address); };
+        const index wanted(want.addresses, key);
+        std::set<std::string_view> gone, kept;
+        for (const auto& a : have.addresses)
+            if (a.address.address.is_v4()) (a.protocol == weft_protocol && !wanted.like(a) ? gone : kept).insert(a.device);
+        std::erase_if(gone, [&](const auto device) { return kept.contains(device); });
+        return gone;
+    }
+    static bool lost_with_an_address(const route& r, const std::set<std::string_view>& bared) {
+        return !r.destination.is_v6() && std::any_of(r.nexthops.begin(), r.nexthops.end(), [&](const auto& hop) { return bared.contains(hop.device); });
+    }
     result<void> routes(const std::string& scope, const namespace_state& have, const namespace_state& want) {
+        const auto bared = bared_devices(have, want);
         const auto key = [](const route& r) { return std::tuple(r.destination, r.table, r.metric); };
         const index seen(have.routes, key), wanted(want.routes, key);
         for (const auto& w : want.routes) {
             const auto* h = seen.like(w);
             if (!h) {
+                add(scope, std::nullopt, w);
+            } else if (h->protocol == weft_protocol && lost_with_an_address(*h, bared)) {
+                add(scope, *h, std::nullopt);
                 add(scope, std::nullopt, w);
             } else if (!same_path(w, *h)) {
                 if (h->protocol != weft_protocol) return foreign("route", w.destination.to_string(), scope);

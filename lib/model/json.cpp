@@ -177,7 +177,9 @@ std::string to_json(const plan& p) {
         if (s.before) o["before"] = plain(*s.before);
         if (s.after) o["after"] = plain(*s.after);
         if (!s.bounces.empty()) o["bounces"] = s.bounces;
+        if (!s.no_inverse.empty()) o["no_inverse"] = s.no_inverse;
         o["text"] = s.to_string();
+        if (const auto details = s.details(); !details.empty()) o["details"] = write(details);
         steps.push_back(std::move(o));
     }
     return json::serialize(json::object{{"fabric", p.fabric}, {"node", p.node}, {"steps", std::move(steps)}, {"pending", write(p.pending)}, {"quarantined", write(p.quarantined)}});
@@ -201,6 +203,7 @@ step step_from(const json::value& j, const std::string& at) {
         if (const auto* value = o->if_contains(key)) read_alternative<0>(index, *value, side->emplace(), at + "/" + key);
     if (!s.before && !s.after) fail(at, "a step without an object");
     if (const auto* bounces = o->if_contains("bounces")) s.bounces = text_of(*bounces, at + "/bounces");
+    if (const auto* lost = o->if_contains("no_inverse")) s.no_inverse = text_of(*lost, at + "/no_inverse");
     return s;
 }
 

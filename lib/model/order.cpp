@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Order and text of plan steps. Pure. The ranks are the security rule of the project: never open before being secure.
+// Order of plan steps. Pure. The ranks are the security rule of the project: never open before being secure.
 #include "model/order.hpp"
 
 #include "model/index.hpp"
@@ -104,80 +104,6 @@ void order(plan& p, const host_state& wanted) {
     for (std::size_t i = 0; i < ranks.size(); ++i) by_rank[ranks[i]].push_back(std::move(p.steps[i]));
     p.steps.clear();
     for (auto& [rank, steps] : by_rank) std::move(steps.begin(), steps.end(), std::back_inserter(p.steps));
-}
-
-std::string step::object_kind() const {
-    return std::visit(overloaded{[](const namespace_object&) { return "namespace"; }, [](const sysctl_object&) { return "sysctl"; },
-                                 [](const link&) { return "link"; }, [](const address_entry&) { return "address"; },
-                                 [](const nexthop_object&) { return "nexthop"; }, [](const route&) { return "route"; },
-                                 [](const rule&) { return "rule"; }, [](const neighbour&) { return "neighbour"; },
-                                 [](const nft::table&) { return "nft table"; }, [](const ovs::bridge_row&) { return "bridge"; },
-                                 [](const ovs::port_row&) { return "port"; }, [](const ovs::flow&) { return "flow"; },
-                                 [](const service&) { return "service"; }},
-                      subject(*this));
-}
-
-std::string step::object_name() const {
-    return std::visit(
-        overloaded{[](const namespace_object& o) { return o.name; }, [](const sysctl_object& o) { return o.key; },
-                   [](const link& o) { return o.name; },
-                   [](const address_entry& o) { return o.address.to_string() + " dev " + o.device; },
-                   [](const nexthop_object& o) { return std::to_string(o.id); },
-                   [](const route& o) {
-                       std::string text = o.destination.length == 0 ? "default" : o.destination.to_string();
-                       for (const auto& hop : o.nexthops) {
-                           if (hop.gateway) text += " via " + hop.gateway->to_string();
-                           if (!hop.device.empty()) text += " dev " + hop.device;
-                       }
-                       return text;
-                   },
-                   [](const rule& o) { return "priority " + std::to_string(o.priority); },
-                   [](const neighbour& o) { return o.address.to_string() + " dev " + o.device; },
-                   [](const nft::table& o) {
-                       return std::string(o.family == nft::family::netdev ? "netdev " : o.family == nft::family::inet ? "inet "
-                                          : o.family == nft::family::ipv4 ? "ip " : o.family == nft::family::ipv6 ? "ip6 " : "") + o.name;
-                   },
-                   [](const ovs::bridge_row& o) { return o.name; }, [](const ovs::port_row& o) { return o.name; },
-                   [](const ovs::flow& o) {
-                       return "table=" + std::to_string(o.table) + ",priority=" + std::to_string(o.priority) +
-                              (o.match.empty() ? "" : "," + o.match);
-                   },
-                   [](const service& o) { return o.name; }},
-        subject(*this));
-}
-
-std::string step::to_string() const {
-    std::string text = kind() == step_kind::create ? "+ " : kind() == step_kind::remove ? "- " : "~ ";
-    text += object_kind() + " " + object_name();
-    if (!scope.empty() && scope != object_name()) text += " (" + scope + ")";
-    const auto say = [&](const std::string& field, const std::string& old_value, const std::string& new_value) {
-        if (old_value != new_value) text += " " + field + (kind() == step_kind::change ? " " + old_value + " →" : "") + " " + new_value;
-    };
-    if (kind() != step_kind::remove) {
-        if (const auto* now = std::get_if<sysctl_object>(&*after)) {
-            say("=", before ? std::get<sysctl_object>(*before).value : "", now->value);
-        } else if (const auto* now = std::get_if<link>(&*after)) {
-            const link old = before ? std::get<link>(*before) : link{};
-            say("mtu", old.mtu ? std::to_string(*old.mtu) : "", now->mtu ? std::to_string(*now->mtu) : "");
-            say("mac", old.mac ? old.mac->to_string() : "", now->mac ? now->mac->to_string() : "");
-            say("state", old.up ? "up" : "down", now->up ? "up" : "down");
-            say("master", old.master, now->master);
-            const auto owner = [](const link& l) {
-                const auto* tap = std::get_if<tun_options>(&l.options);
-                return tap && tap->owner ? std::to_string(*tap->owner) : std::string();
-            };
-            say("owner", owner(old), owner(*now));
-        } else if (const auto* now = std::get_if<ovs::port_row>(&*after)) {
-            const auto old = before ? std::get<ovs::port_row>(*before) : ovs::port_row{};
-            say("tag", old.tag ? std::to_string(*old.tag) : "none", now->tag ? std::to_string(*now->tag) : "none");
-        } else if (const auto* now = std::get_if<ovs::flow>(&*after)) {
-            text += " actions=" + now->actions;
-        } else if (const auto* now = std::get_if<service>(&*after); now && before) {
-            text += reload_is_enough(std::get<service>(*before), *now) ? " reloaded" : " restarted";
-        }
-    }
-    if (!bounces.empty()) text += "  [" + bounces + "]";
-    return text;
 }
 
 }  // namespace weft

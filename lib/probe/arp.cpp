@@ -62,53 +62,101 @@ result<void> open_arp(arp_socket& out, const std::string& device) {
     return {};
 }
 
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+struct asking {
+    const arp_request* wanted = nullptr;
+    arp_socket socket;
+    ether_arp question{};
+    sockaddr_ll everybody{};
+    arp_answer answer;
+    clock::time_point next_send;
+    bool done = false;
+};
+
+void prepare(asking& a) {
+    a.question.arp_hrd = htons(ARPHRD_ETHER);
+    a.question.arp_pro = htons(ETHERTYPE_IP);
+    a.question.arp_hln = 6;
+    a.question.arp_pln = 4;
+    a.question.arp_op = htons(ARPOP_REQUEST);
+    std::memcpy(a.question.arp_sha, a.socket.mac.data(), 6);
+    std::memcpy(a.question.arp_spa, &a.socket.source, 4);
+    const auto bytes = a.wanted->target.to_v4().to_bytes();
+    std::memcpy(a.question.arp_tpa, bytes.data(), 4);
+    a.everybody.sll_family = AF_PACKET;
+    a.everybody.sll_protocol = htons(ETH_P_ARP);
+    a.everybody.sll_ifindex = a.socket.index;
+    a.everybody.sll_halen = 6;
+    std::memset(a.everybody.sll_addr, 0xff, 6);
+}
+
+void send_one(asking& a) {
+    a.next_send = clock::now() + milliseconds(150);
+    if (::sendto(a.socket.socket.fd(), &a.question, sizeof a.question, 0, reinterpret_cast<sockaddr*>(&a.everybody), sizeof a.everybody) > 0)
+        ++a.answer.sent;
+}
+
+void receive(asking& a) {
+    ether_arp reply{};
+    sockaddr_ll sender{};
+    socklen_t length = sizeof sender;
+    while (::recvfrom(a.socket.socket.fd(), &reply, sizeof reply, 0, reinterpret_cast<sockaddr*>(&sender), &length) >=
+           static_cast<ssize_t>(sizeof reply)) {
+        if (sender.sll_ifindex != a.socket.index || ntohs(reply.arp_op) != ARPOP_REPLY ||
+            std::memcmp(reply.arp_spa, a.question.arp_tpa, 4) != 0)
+            continue;
+        mac_address mac;
+        std::memcpy(mac.bytes.data(), reply.arp_sha, 6);
+        auto& macs = a.answer.macs;
+        if (std::find(macs.begin(), macs.end(), mac) == macs.end()) macs.push_back(mac);
+        a.done = a.done || a.wanted->first_only;
+    }
+}
+
 }  // namespace
+
+result<std::vector<arp_answer>> arp(std::span<const arp_request> requests) {
+    std::vector<asking> all(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        auto& a = all[i];
+        a.wanted = &requests[i];
+        if (!a.wanted->target.is_v4()) return error{errc::unsupported, "probe ARP", a.wanted->target.to_string(), "IPv4 targets only"};
+        if (auto opened = netlink::run_in(*a.wanted->from, [&] { return open_arp(a.socket, a.wanted->device); }); !opened)
+            return opened.error();
+        prepare(a);
+    }
+    const auto start = clock::now();
+    std::vector<pollfd> fds;
+    for (bool busy = !all.empty(); busy;) {
+        busy = false;
+        fds.clear();
+        for (auto& a : all) {
+            a.done = a.done || clock::now() >= start + a.wanted->patience;
+            if (!a.done && clock::now() >= a.next_send) send_one(a);
+            busy = busy || !a.done;
+            if (!a.done) fds.push_back({a.socket.socket.fd(), POLLIN, 0});
+        }
+        if (!busy) break;
+        ::poll(fds.data(), fds.size(), 20);
+        for (auto& a : all)
+            if (!a.done) receive(a);
+    }
+    std::vector<arp_answer> out;
+    for (auto& a : all) {
+        std::sort(a.answer.macs.begin(), a.answer.macs.end());
+        out.push_back(std::move(a.answer));
+    }
+    return out;
+}
 
 result<arp_answer> arp(const netlink::namespace_handle& from, const std::string& device, const ip_address& target,
                        std::chrono::milliseconds patience) {
-    if (!target.is_v4()) return error{errc::unsupported, "probe ARP", target.to_string(), "IPv4 targets only"};
-    arp_socket s;
-    if (auto opened = netlink::run_in(from, [&] { return open_arp(s, device); }); !opened) return opened.error();
-
-    ether_arp question{};
-    question.arp_hrd = htons(ARPHRD_ETHER);
-    question.arp_pro = htons(ETHERTYPE_IP);
-    question.arp_hln = 6;
-    question.arp_pln = 4;
-    question.arp_op = htons(ARPOP_REQUEST);
-    std::memcpy(question.arp_sha, s.mac.data(), 6);
-    std::memcpy(question.arp_spa, &s.source, 4);
-    const auto bytes = target.to_v4().to_bytes();
-    std::memcpy(question.arp_tpa, bytes.data(), 4);
-    sockaddr_ll everybody{};
-    everybody.sll_family = AF_PACKET;
-    everybody.sll_protocol = htons(ETH_P_ARP);
-    everybody.sll_ifindex = s.index;
-    everybody.sll_halen = 6;
-    std::memset(everybody.sll_addr, 0xff, 6);
-
-    arp_answer out;
-    const auto start = std::chrono::steady_clock::now();
-    auto next = start;
-    while (std::chrono::steady_clock::now() < start + patience) {
-        if (std::chrono::steady_clock::now() >= next) {
-            next += std::chrono::milliseconds(150);
-            if (::sendto(s.socket.fd(), &question, sizeof question, 0, reinterpret_cast<sockaddr*>(&everybody), sizeof everybody) > 0) ++out.sent;
-        }
-        pollfd wait{s.socket.fd(), POLLIN, 0};
-        ::poll(&wait, 1, 20);
-        ether_arp reply{};
-        sockaddr_ll sender{};
-        socklen_t length = sizeof sender;
-        while (::recvfrom(s.socket.fd(), &reply, sizeof reply, 0, reinterpret_cast<sockaddr*>(&sender), &length) >= static_cast<ssize_t>(sizeof reply)) {
-            if (sender.sll_ifindex != s.index || ntohs(reply.arp_op) != ARPOP_REPLY || std::memcmp(reply.arp_spa, bytes.data(), 4) != 0) continue;
-            mac_address mac;
-            std::memcpy(mac.bytes.data(), reply.arp_sha, 6);
-            if (std::find(out.macs.begin(), out.macs.end(), mac) == out.macs.end()) out.macs.push_back(mac);
-        }
-    }
-    std::sort(out.macs.begin(), out.macs.end());
-    return out;
+    const arp_request one{&from, device, target, patience, false};
+    auto answers = arp(std::span(&one, 1));
+    if (!answers) return answers.error();
+    return std::move(answers->front());
 }
 
 }  // namespace weft::probe

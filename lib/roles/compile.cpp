@@ -130,7 +130,9 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     compile_dhcp(c);
     compile_firewall(c);
     compile_defence(c);
-    return finish(c);
+    auto state = finish(c);
+    compile_checks(c, state);
+    return state;
 }
 
 }  // namespace weft::roles

@@ -81,6 +81,8 @@ void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
+void compile_checks(const compilation&, host_state&);  // what must not fail because of a change
+
 // What of 169.254.169.254 a router namespace takes in: TCP to port 80 of its inside, and nothing else.
 nft::chain metadata_gate(const std::string& outside);
 // The proxy of one router: it listens in the router's namespace and asks the endpoint from the host's own.

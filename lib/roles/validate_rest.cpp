@@ -19,6 +19,38 @@ void check_endpoint(const fabric& f, const expectation& e, const std::string& pa
     out.error(e.place, path, name, "is an ambiguous short name", candidates);
 }
 
+constexpr std::size_t most_checks = 64;  // each is a socket, all open at once
+
+void check_probe(const fabric& f, const std::string& node_name, const check& c, const std::string& path, findings& out) {
+    const auto target = c.target.to_string();
+    const auto value = path + "." + c.kind;
+    if (c.kind == "tcp" && c.port == 0) out.error(c.place, path, "tcp", "needs a port", "port: 1-65535");
+    if (c.kind != "tcp" && c.port != 0) out.error(c.place, path + ".port", std::to_string(c.port), "is for tcp alone", "no port");
+    if (c.full_mtu && c.kind != "ping") out.error(c.place, path + ".mtu", "full", "is for ping alone", "no mtu");
+    if (c.target.is_v6()) {
+        out.error(c.place, value, target, "is IPv6, and probes are sent in IPv4 alone", "an IPv4 address");
+        return;
+    }
+    if (c.target.is_unspecified() || c.target.is_multicast()) {
+        out.error(c.place, value, target, "is no address of a host", "a unicast address");
+        return;
+    }
+    const auto& node = f.nodes.at(node_name);
+    std::string own, networks;
+    bool reached = false;
+    for (const auto& [nic_name, nic] : node.nics) {
+        if (nic.address == c.target) own = nic_name;
+        const auto network = f.networks.find(nic.network);
+        if (network == f.networks.end()) continue;
+        networks += (networks.empty() ? "" : ", ") + network->second.cidr.to_string();
+        reached = reached || network->second.cidr.contains(c.target);
+    }
+    if (!own.empty()) out.error(c.place, value, target, "is the node's own address, of " + own, "somebody else's");
+    else if (c.kind == "arp" && !reached)
+        out.error(c.place, value, target, "is on no network of the node's NICs, and nobody else hears ARP",
+                  networks.empty() ? "a NIC on its network" : "an address of " + networks);
+}
+
 }  // namespace
 
 void validate_rest(const fabric& f, findings& out) {
@@ -48,8 +80,11 @@ void validate_rest(const fabric& f, findings& out) {
         const auto place = checks.empty() ? source_place{} : checks.front().place;
         if (!f.nodes.count(name))
             out.error(place, "checks." + name, name, "is an unknown node", keys_of(f.nodes));
-        else if (!checks.empty())
-            out.warning(place, "checks." + name, name, "are understood but not enforced yet");
+        else if (checks.size() > most_checks)
+            out.error(place, "checks." + name, std::to_string(checks.size()), "are too many checks", "up to " + std::to_string(most_checks));
+        else
+            for (std::size_t i = 0; i < checks.size(); ++i)
+                check_probe(f, name, checks[i], "checks." + name + "[" + std::to_string(i) + "]", out);
     }
     if (!f.lab.router_lan.empty()) {
         const auto lan = f.networks.find(f.lab.router_lan);

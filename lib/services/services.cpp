@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include "services/helper.hpp"
@@ -175,10 +176,65 @@ result<void> order(const std::string& verb, const std::string& fabric, const std
     return problem;
 }
 
-bool files_unaltered(const std::string& fabric, const service& s) {
-    return std::all_of(s.files.begin(), s.files.end(), [&](const auto& file) {
-        const auto text = read_text(service_folder(fabric, s.name) + "/" + file.first);
-        return text && *text == file.second.text;
+// The files of a service as they stand now; one that has gone, or cannot be read, is not among them.
+service with_present_files(const std::string& fabric, service s) {
+    for (auto at = s.files.begin(); at != s.files.end();) {
+        auto text = read_text(service_folder(fabric, s.name) + "/" + at->first);
+        if (text) (at++)->second.text = std::move(*text);
+        else at = s.files.erase(at);
+    }
+    return s;
+}
+
+// What the supervisor has; verb "list": those that do their work, "all": dead ones too.
+result<std::vector<service>> told(const std::string& verb, const std::string& fabric) {
+    auto answer = ask(verb + " " + fabric, false);
+    if (!answer) return answer.error();
+    if (answer->empty()) return std::vector<service>{};
+    auto seen = host_state_from_json(*answer);
+    if (!seen) return seen.error();
+    return std::move(seen->services);
+}
+
+void sort_by_name(std::vector<service>& all) {
+    std::sort(all.begin(), all.end(), [](const service& a, const service& b) { return a.name < b.name; });
+}
+
+result<void> write_down(const std::string& fabric, const service& s) {
+    const auto folder = service_folder(fabric, s.name);
+    for (const auto& path : {folder, service_state_folder(fabric, s.name)})
+        if (auto made = make_folder(path); !made) return made;
+    for (const auto& [name, file] : s.files)
+        if (auto written = write_whole(folder + "/" + name, file.text); !written) return written;
+    host_state spec;
+    spec.fabric = fabric;
+    spec.services.push_back(s);
+    return write_whole(spec_path(fabric, s.name), to_json(spec));
+}
+
+// All but what it kept.
+void remove_files(const std::string& fabric, const std::string& name) {
+    std::error_code ignored;
+    for (const auto& path : {service_folder(fabric, name), spec_path(fabric, name), log_path(fabric, name)}) fs::remove_all(path, ignored);
+    // The fabric's folder goes with its last service; a full one stays, which is no fault. The supervisor ends meanwhile; whoever of the
+    // two comes last removes the root.
+    ::rmdir((root_folder + "/" + fabric).c_str());
+    ::rmdir(root_folder.c_str());
+}
+
+// Removes the folders above what services kept, where they are empty.
+void remove_empty_state(const std::string& fabric, const std::string& name) {
+    const fs::path folder = service_state_folder(fabric, name);
+    ::rmdir(folder.c_str());
+    ::rmdir(folder.parent_path().c_str());
+    ::rmdir(folder.parent_path().parent_path().c_str());
+}
+
+// Whether the program may go on after a SIGHUP: what it read when it started is what it would read now.
+bool read_what_stands(const service& as_started, const service& present) {
+    return std::all_of(as_started.files.begin(), as_started.files.end(), [&](const auto& file) {
+        const auto at = present.files.find(file.first);
+        return at != present.files.end() && (file.second.reloadable || at->second.text == file.second.text);
     });
 }
 
@@ -200,43 +256,73 @@ result<std::string> read_text(const std::string& path) {
 }
 
 result<std::vector<service>> running(const std::string& fabric) {
-    auto answer = ask("list " + fabric, false);
-    if (!answer) return answer.error();
-    if (answer->empty()) return std::vector<service>{};
-    auto seen = host_state_from_json(*answer);
-    if (!seen) return seen.error();
-    std::erase_if(seen->services, [&](const service& s) { return !files_unaltered(fabric, s); });
-    std::sort(seen->services.begin(), seen->services.end(),
-              [](const service& a, const service& b) { return a.name < b.name; });
-    return std::move(seen->services);
+    auto all = told("list", fabric);
+    if (!all) return all;
+    for (auto& s : *all) s = with_present_files(fabric, std::move(s));
+    sort_by_name(*all);
+    return all;
+}
+
+result<std::vector<service>> known(const std::string& fabric) {
+    if (fabric.empty()) return std::vector<service>{};  // a look at a host, which concerns no fabric
+    auto all = told("all", fabric);
+    if (!all) return all;
+    std::set<std::string> names;
+    for (const auto& s : *all) names.insert(s.name);
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(root_folder + "/" + fabric, ignored)) {
+        const auto name = entry.is_directory(ignored)               ? entry.path().filename().string()
+                          : entry.path().extension() == ".json" ? entry.path().stem().string()
+                                                                : std::string();
+        if (name.empty() || !names.insert(name).second) continue;
+        const auto text = read_text(spec_path(fabric, name));
+        auto left = text ? host_state_from_json(*text) : result<host_state>(text.error());
+        service s;
+        s.name = name;
+        if (left && left->services.size() == 1 && left->services[0].name == name) s = std::move(left->services[0]);
+        all->push_back(std::move(s));
+    }
+    sort_by_name(*all);
+    return all;
 }
 
 result<void> put(const std::string& fabric, const service& s) {
-    const auto folder = service_folder(fabric, s.name);
-    for (const auto& path : {folder, service_state_folder(fabric, s.name)})
-        if (auto made = make_folder(path); !made) return made;
+    auto all = told("all", fabric);
+    if (!all) return all.error();
+    const auto had = std::find_if(all->begin(), all->end(), [&](const service& one) { return one.name == s.name; });
+    const bool replaces = had != all->end();
+    // A file that was altered by hand is put back by an undo as it was.
+    const auto present = replaces ? with_present_files(fabric, *had) : service{};
+    const bool restart = replaces && !read_what_stands(*had, present);
+    auto outcome = write_down(fabric, s);
+    if (outcome) outcome = order(restart ? "restart" : "put", fabric, s.name, true);
+    if (outcome) return outcome;
+    auto failure = outcome.error();
+    if (!replaces) {
+        remove_files(fabric, s.name);
+        remove_empty_state(fabric, s.name);
+        return failure;
+    }
     for (const auto& [name, file] : s.files)
-        if (auto written = write_whole(folder + "/" + name, file.text); !written) return written;
-    host_state spec;
-    spec.fabric = fabric;
-    spec.services.push_back(s);
-    if (auto written = write_whole(spec_path(fabric, s.name), to_json(spec)); !written) return written;
-    return order("put", fabric, s.name, true);
+        if (!present.files.contains(name)) ::unlink((service_folder(fabric, s.name) + "/" + name).c_str());
+    auto back = write_down(fabric, present);
+    if (back) back = order("put", fabric, s.name, true);
+    failure.detail += back ? "; the one before runs again" : "; nor does the one before start again: " + back.error().message();
+    return failure;
 }
 
 result<void> remove(const std::string& fabric, const std::string& name) {
     if (auto ended = order("remove", fabric, name, false); !ended) return ended;
-    std::error_code ignored;
-    for (const auto& path : {service_folder(fabric, name), service_state_folder(fabric, name), spec_path(fabric, name),
-                             log_path(fabric, name)})
-        fs::remove_all(path, ignored);
-    // The fabric's folders go with its last service; full ones stay, which is no fault. The supervisor ends meanwhile; whoever
-    // of the two comes last removes the root.
-    ::rmdir((root_folder + "/" + fabric).c_str());
-    ::rmdir(root_folder.c_str());
-    ::rmdir(fs::path(service_state_folder(fabric, name)).parent_path().c_str());
-    ::rmdir("/var/lib/weft/services");
+    remove_files(fabric, name);
+    remove_empty_state(fabric, name);
     return {};
+}
+
+void forget(const std::string& fabric, const std::string& name) {
+    std::error_code ignored;
+    const fs::path folder = service_state_folder(fabric, name.empty() ? "any" : name);
+    fs::remove_all(name.empty() ? folder.parent_path() : folder, ignored);
+    remove_empty_state(fabric, name.empty() ? "any" : name);
 }
 
 }  // namespace weft::services

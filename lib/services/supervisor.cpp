@@ -185,8 +185,10 @@ public:
         std::istringstream words(command);
         std::string verb, fabric, name;
         words >> verb >> fabric >> name;
-        if (verb == "list") return list(fabric);
-        if (verb == "put") return put(fabric, name);
+        if (verb == "list") return list(fabric, false);
+        if (verb == "all") return list(fabric, true);
+        if (verb == "put") return put(fabric, name, true);
+        if (verb == "restart") return put(fabric, name, false);
         if (verb == "remove") return drop(fabric, name);
         return problem{EINVAL, "no such command"}.answer();
     }
@@ -233,17 +235,20 @@ private:
                             [&](const entry& e) { return e.fabric == fabric && e.spec.name == name; });
     }
 
-    std::string list(const std::string& fabric) const {
+    // One that keeps dying is not running, though it may live at this moment.
+    static bool serves(const entry& e) {
+        const bool proved = e.failures <= 1 || clock::now() - e.started > proof_of_life;
+        return e.pid != 0 && proved && in_its_space(e);
+    }
+
+    std::string list(const std::string& fabric, bool dead_too) const {
         host_state seen;
-        for (const auto& e : entries_) {
-            // One that keeps dying is not running, though it may live at this moment.
-            const bool proved = e.failures <= 1 || clock::now() - e.started > proof_of_life;
-            if (e.fabric == fabric && e.pid != 0 && proved && in_its_space(e)) seen.services.push_back(e.spec);
-        }
+        for (const auto& e : entries_)
+            if (e.fabric == fabric && (dead_too || serves(e))) seen.services.push_back(e.spec);
         return to_json(seen);
     }
 
-    std::string put(const std::string& fabric, const std::string& name) {
+    std::string put(const std::string& fabric, const std::string& name, bool may_reload) {
         const auto text = read_text(spec_path(fabric, name));
         auto read = text ? host_state_from_json(*text) : result<host_state>(text.error());
         if (!read) return problem{EINVAL, read.error().message()}.answer();
@@ -251,9 +256,8 @@ private:
             return problem{EINVAL, "not a service of this name with a program"}.answer();
         auto& spec = read->services[0];
         auto at = find(fabric, name);
-        // The same once more is asked for when something about the running one is not as it should be.
-        const bool reload = at != entries_.end() && at->pid != 0 && at->spec != spec &&
-                            reload_is_enough(at->spec, spec) && in_its_space(*at);
+        // The same once more is asked for when a file that it reads again was altered, or when it does not serve.
+        const bool reload = may_reload && at != entries_.end() && reload_is_enough(at->spec, spec) && serves(*at);
         if (reload) {
             at->spec = std::move(spec);
             return ::kill(at->pid, SIGHUP) == 0 ? "ok" : problem{errno, "reload"}.answer();

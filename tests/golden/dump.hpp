@@ -116,6 +116,7 @@ inline std::string dump(const host_state& s) {
             for (std::string line; std::getline(lines, line);) out += "    " + line + "\n";
         }
     }
+    for (const auto& c : s.checks) out += "check " + c.to_string() + "\n";
     for (const auto& p : s.pending) out += "pending " + p + "\n";
     // An empty map leaves a blank behind its word's end; golden files have none.
     return out;

@@ -127,9 +127,15 @@ TEST_CASE("a service runs in its namespace, is listed as it was started, and rem
 
     // A file altered by hand: what was started is no longer what would start again.
     std::ofstream(service_folder(h.fabric, "sleeper") + "/notes") << "two\n";
-    REQUIRE(services::running(h.fabric).value().empty());
+    auto altered = h.spec;
+    altered.files["notes"].text = "two\n";
+    REQUIRE(services::running(h.fabric).value() == std::vector{altered});
+    const int before = h.alive().at(0);
     services::put(h.fabric, h.spec).value();
     REQUIRE(services::running(h.fabric).value() == std::vector{h.spec});
+    REQUIRE(h.alive().at(0) != before);  // it may have read what was altered
+    fs::remove(service_folder(h.fabric, "sleeper") + "/notes");
+    REQUIRE(services::running(h.fabric).value().at(0).files.empty());
 
     const int supervisor = parent_of(h.alive()[0]);
     services::remove(h.fabric, "sleeper").value();
@@ -192,6 +198,145 @@ TEST_CASE("what cannot be started is an error with the peer's own words, and is 
         REQUIRE(failed.error().message().find("dhcp-range") != std::string::npos);
     }
     REQUIRE(services::running(h.fabric).value().empty());
+    // No file of a service that never ran.
+    REQUIRE(services::known(h.fabric).value().empty());
+    for (const auto& left : {std::string("/run/weft/services/") + h.fabric, std::string("/var/lib/weft/services")}) {
+        INFO(left);
+        REQUIRE_FALSE(fs::exists(left));
+    }
+}
+
+TEST_CASE("where the one that takes its place does not start, the one before runs again as it was") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    h.spec.files["notes"] = {"one\n", false};
+    services::put(h.fabric, h.spec).value();
+    std::ofstream(service_folder(h.fabric, "sleeper") + "/notes") << "by hand\n";
+    const auto before = services::running(h.fabric).value();
+    REQUIRE(before.size() == 1);
+    auto next = h.spec;
+    next.files["notes"].text = "two\n";
+    next.files["more"] = {"more\n", false};
+    next.argv = {"/nonexistent/program"};
+    const auto failed = services::put(h.fabric, next);
+    REQUIRE(failed.has_error());
+    INFO(failed.error().message());
+    CHECK(failed.error().message().find("; the one before runs again") != std::string::npos);
+    CHECK(h.alive().size() == 1);
+    CHECK(services::running(h.fabric).value() == before);
+    CHECK_FALSE(fs::exists(service_folder(h.fabric, "sleeper") + "/more"));
+}
+
+TEST_CASE("what a service kept outlives its removal until that is final") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    services::put(h.fabric, h.spec).value();
+    const auto leases = service_state_folder(h.fabric, "sleeper") + "/leases";
+    std::ofstream(leases) << "one\n";
+    services::remove(h.fabric, "sleeper").value();
+    CHECK(h.alive().empty());
+    CHECK(fs::exists(leases));
+    services::put(h.fabric, h.spec).value();
+    CHECK(fs::exists(leases));
+    services::remove(h.fabric, "sleeper").value();
+    services::forget(h.fabric, "another");
+    CHECK(fs::exists(leases));
+    services::forget(h.fabric, "sleeper");
+    CHECK_FALSE(fs::exists("/var/lib/weft/services"));
+}
+
+TEST_CASE("remove takes every service of the fabric: altered ones, those that keep dying, those that lost their supervisor") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    const apply::place place{h.space.name, "/nonexistent/openvswitch"};
+    h.spec.space = "";
+    h.spec.files["notes"] = {"one\n", false};
+    const auto notes = service_folder(h.fabric, "sleeper") + "/notes";
+    SECTION("altered by hand") {
+        services::put(h.fabric, h.spec).value();
+        std::ofstream(notes) << "by hand\n";
+    }
+    SECTION("a file of it is gone") {
+        services::put(h.fabric, h.spec).value();
+        fs::remove(notes);
+    }
+    SECTION("it keeps dying") {
+        h.spec.argv = {"/bin/false"};
+        services::put(h.fabric, h.spec).value();
+        REQUIRE(within(seconds(3), [&] { return services::running(h.fabric).value().empty(); }));
+    }
+    SECTION("its supervisor was killed") {
+        services::put(h.fabric, h.spec).value();
+        REQUIRE(::kill(parent_of(h.alive().at(0)), SIGKILL) == 0);
+        REQUIRE(within(seconds(4), [&] { return h.alive().empty(); }));
+    }
+    SECTION("its specification can no longer be read") {
+        services::put(h.fabric, h.spec).value();
+        REQUIRE(::kill(parent_of(h.alive().at(0)), SIGKILL) == 0);
+        REQUIRE(within(seconds(4), [&] { return h.alive().empty(); }));
+        std::ofstream("/run/weft/services/" + h.fabric + "/sleeper.json") << "nonsense";
+    }
+    std::ofstream(service_state_folder(h.fabric, "sleeper") + "/leases") << "one\n";
+    CHECK(services::known(h.fabric).value().size() == 1);
+    host_state nothing;
+    nothing.fabric = h.fabric;
+    nothing.node = "n";
+    nothing.namespaces.resize(1);
+    const auto p = apply::make_plan(place, nothing).value();
+    REQUIRE(p.steps.size() == 1);
+    CHECK(p.steps[0].to_string() == "- service sleeper");
+    CHECK(apply::remove(place, h.fabric, "n").value().steps == 1);
+    CHECK(h.alive().empty());
+    CHECK(services::known(h.fabric).value().empty());
+    CHECK_FALSE(fs::exists("/run/weft/services/" + h.fabric));
+    CHECK_FALSE(fs::exists("/var/lib/weft/services"));
+}
+
+TEST_CASE("a run that is undone after a service was replaced or removed brings it back, with what it kept") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    const apply::place place{h.space.name, "/nonexistent/openvswitch"};
+    host_state wanted;
+    wanted.fabric = h.fabric;
+    wanted.node = "n";
+    wanted.namespaces.resize(1);
+    auto lo = test::make_link("lo", {});
+    lo.up = true;
+    wanted.namespaces[0].links = {lo};
+    h.spec.space = "";
+    h.spec.files["notes"] = {"one\n", false};
+    wanted.services = {h.spec};
+    apply::apply(place, wanted).value();
+    const auto leases = service_state_folder(h.fabric, "sleeper") + "/leases";
+    std::ofstream(leases) << "one\n";
+    std::ofstream(service_folder(h.fabric, "sleeper") + "/notes") << "by hand\n";
+    const auto before = services::running(h.fabric).value();
+    REQUIRE(before.size() == 1);
+
+    // All input is dropped, so that a check fails that passed before; services come after rules.
+    auto changed = wanted;
+    changed.namespaces[0].tables = {{nft::family::inet, "weft", {{"input", "filter", 1, 0, 0, {}, {}}}}};
+    host_check ping;
+    ping.kind = "ping";
+    ping.target = *parse_ip("127.0.0.1");
+    changed.checks = {ping};
+    SECTION("replaced") { changed.services[0].argv = {"/bin/sleep", h.length + "1"}; }
+    SECTION("removed") { changed.services.clear(); }
+    const auto failed = apply::apply(place, changed);
+    REQUIRE(failed.has_error());
+    INFO(failed.error().message());
+    CHECK(failed.error().code == errc::check_failed);
+    CHECK(failed.error().message().find("all steps were undone") != std::string::npos);
+    CHECK(services::running(h.fabric).value() == before);
+    CHECK(h.alive().size() == 1);
+    CHECK(fs::exists(leases));
+
+    // The same without the rule is final.
+    changed.namespaces[0].tables.clear();
+    apply::apply(place, changed).value();
+    CHECK(fs::exists(leases) == !changed.services.empty());
+    apply::remove(place, h.fabric, "n").value();
+    CHECK_FALSE(fs::exists("/var/lib/weft/services"));
 }
 
 TEST_CASE("a reloadable file is read again by the same process, any other change restarts it") {

@@ -123,6 +123,33 @@ TEST_CASE("addresses, routes, ports and flows of others stay, ours that left the
     REQUIRE(p.steps[0].to_string() == "- address 192.0.2.2/24 dev eth0");
 }
 
+TEST_CASE("routes that the kernel drops with a device's last IPv4 address go and come as steps of their own, so that an undo has them") {
+    auto s = seen_with_nic();
+    auto& root = s.namespaces[0];
+    root.addresses.push_back({"eth0", *parse_prefix("192.0.2.1/24"), 0, std::nullopt, weft_protocol, 0});
+    route def{};
+    def.destination = *parse_prefix("0.0.0.0/0");
+    def.nexthops = {{*parse_ip("192.0.2.254"), "eth0", 0, false}};
+    root.routes.push_back(def);
+    auto elsewhere = def;
+    elsewhere.destination = *parse_prefix("198.51.100.0/24");
+    elsewhere.nexthops[0].device = "eth1";
+    root.routes.push_back(elsewhere);
+    auto w = s;
+    w.fabric = "f";
+    w.namespaces[0].addresses[0].address = *parse_prefix("192.0.2.9/24");
+    const auto texts = [&] {
+        std::vector<std::string> out;
+        for (const auto& each : diff(s, w).value().steps) out.push_back(each.to_string());
+        return out;
+    };
+    const std::string route_text = "route default via 192.0.2.254 dev eth0";
+    CHECK(texts() == std::vector<std::string>{"- " + route_text, "- address 192.0.2.1/24 dev eth0", "+ address 192.0.2.9/24 dev eth0", "+ " + route_text});
+    // As long as another address stays, so do the routes.
+    root.addresses.push_back({"eth0", *parse_prefix("203.0.113.1/24"), 0, std::nullopt, 0, 0});
+    CHECK(texts() == std::vector<std::string>{"- address 192.0.2.1/24 dev eth0", "+ address 192.0.2.9/24 dev eth0"});
+}
+
 TEST_CASE("flows: learned and foreign ones are never part of a plan, changed actions are one step") {
     host_state s, w;
     w.fabric = s.fabric = "f";
@@ -201,7 +228,7 @@ TEST_CASE("a service is reloaded when only files that it reads again changed, el
     CHECK(service_steps({dnsmasq()}, {host}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-1) reloaded"});
     for (const auto& other : {option, file, argv})
         CHECK(service_steps({dnsmasq()}, {other}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-1) restarted"});
-    CHECK(service_steps({dnsmasq()}, {moved}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-2) restarted"});
+    CHECK(service_steps({dnsmasq()}, {moved}) == std::vector<std::string>{"~ service dnsmasq-1 (qdhcp-2) in qdhcp-1 → qdhcp-2 restarted"});
     CHECK_FALSE(reload_is_enough(dnsmasq(), moved));
 }
 

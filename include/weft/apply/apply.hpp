@@ -29,13 +29,15 @@ struct report {
     std::uint64_t netlink_writes = 0, ovsdb_writes = 0, flow_writes = 0;
     std::vector<std::string> pending;
     std::vector<quarantined_port> quarantined;
+    std::vector<std::string> failed_checks = {};  // that failed before the change and still do, with what answered
     std::uint32_t confirm_within = 0;  // seconds; the change is undone if nobody confirms it by then. 0: it is final
 };
 // Executes in order; on a failure undoes what was done, in reverse, and reports the first error. A service that does not start undoes
 // nothing, nor do connections that cannot be cut: all else is done, and the error, `incomplete`, names each. Reads back at the end.
 result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
-// get theirs; make_plan does the same with flows that do not parse.
+// get theirs; make_plan does the same with flows that do not parse. The state's checks run before the first step and after the
+// last; one that passed before and fails after undoes the change at once, with the error check_failed.
 result<report> apply(const place&, const host_state& wanted);
 // What a caller has to say to a run.
 struct say {
@@ -43,7 +45,8 @@ struct say {
     std::function<result<void>(const plan&)> before;
     // The fabric, complete, that the state was compiled from: remembered once the state stands, see remembered_fabric.
     std::optional<fabric> made_from;
-    bool announce = true;  // false: nobody out there can know the addresses yet, which saves the 100 ms of the announcements
+    // false: nobody is out there yet. It saves the 100 ms of the announcements, and the checks, which nobody could answer.
+    bool announce = true;
     // Seconds, at most max_confirm: a guardian, which outlives the caller, undoes the change unless confirm() comes in time. It watches from
     // before the first write: a caller that is killed meanwhile is undone at once. 0: the change is final.
     std::uint32_t confirm = 0;

@@ -28,6 +28,7 @@ enum class errc {
     protocol_error,   // a peer answered what it must not
     incomplete,       // all is done but for what the error names
     stale,            // what was agreed to is not what would be done now; nothing was touched
+    check_failed,     // a check that passed before the change fails after it; all steps were undone
 };
 
 std::string_view to_string(errc code) noexcept;

@@ -3,6 +3,7 @@
 // May include: core and the other values of model.
 #pragma once
 
+#include "weft/model/host_check.hpp"
 #include "weft/model/link.hpp"
 #include "weft/model/nft.hpp"
 #include "weft/model/ovs.hpp"
@@ -41,10 +42,12 @@ struct host_state {
     std::vector<namespace_state> namespaces;  // "" first, then by name
     std::vector<ovs::bridge_row> bridges;     // by name
     std::map<std::string, std::vector<ovs::flow>> flows;  // bridge → flows
-    std::vector<service> services;  // by name; in a seen state only those that live, as they were started
+    // By name. In a seen state those that live, with their files as they stand now, and dead ones that nothing wants any more.
+    std::vector<service> services;
     // Objects that are declared but whose device or row does not exist yet, e.g. "proj_one/vm1"; told, not an error.
     std::vector<std::string> pending;
     std::vector<quarantined_port> quarantined;  // told, and no error of the node
+    std::vector<host_check> checks;  // in the order of the file; what is seen of a host has none
     friend bool operator==(const host_state&, const host_state&) = default;
 };
 

@@ -27,12 +27,14 @@ struct step {
     std::string scope;                    // a namespace's name (a service's: the one it runs in), or for ports and flows the bridge's
     std::optional<state_object> before, after;
     std::string bounces;                  // the link that loses traffic for a moment, and why; "" = none
+    std::string no_inverse = {};          // what an undo, or a later removal, does not bring back; "" = nothing, all comes back
 
     step_kind kind() const { return !before ? step_kind::create : !after ? step_kind::remove : step_kind::change; }
-    step inverse() const { return {scope, after, before, bounces}; }
+    step inverse() const { return {scope, after, before, bounces, no_inverse}; }
     std::string object_kind() const;      // "link", "route", "flow", …
     std::string object_name() const;
     std::string to_string() const;        // one line for people
+    std::vector<std::string> details() const;  // for people too, where a line cannot hold it: which nft rules go and come
 };
 
 struct plan {

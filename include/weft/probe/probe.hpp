@@ -52,11 +52,24 @@ result<answer> icmp(const netlink::namespace_handle& from, const ip_address& tar
 result<answer> tcp(const netlink::namespace_handle& from, const ip_address& target, std::uint16_t port,
                    std::chrono::milliseconds patience = std::chrono::seconds(3));
 
+// The MTU of the device that a packet to the target leaves by: what the link carries, whatever smaller path MTU the kernel remembers.
+// Errors: not_found (no route), unsupported (IPv6).
+result<std::uint32_t> way_mtu(const netlink::namespace_handle& from, const ip_address& target);
+
 // Who has that address on the device's segment; a duplicate address shows as several MACs. Equivalent to: arping -I DEVICE ADDRESS.
 struct arp_answer {
     std::vector<mac_address> macs;        // each that answered, sorted
     unsigned sent = 0;
 };
+struct arp_request {
+    const netlink::namespace_handle* from = nullptr;  // must outlive the run
+    std::string device;
+    ip_address target;
+    std::chrono::milliseconds patience{600};
+    bool first_only = false;              // ends at the first answer, as who only asks whether anybody is there needs no second
+};
+// All side by side; one answer for each, in order. Errors: not_found (no such device), permission_denied, unsupported (IPv6).
+result<std::vector<arp_answer>> arp(std::span<const arp_request> requests);
 result<arp_answer> arp(const netlink::namespace_handle& from, const std::string& device, const ip_address& target,
                        std::chrono::milliseconds patience = std::chrono::milliseconds(600));
 
