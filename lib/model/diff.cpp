@@ -333,6 +333,7 @@ private:
                     if (marked(p.external_ids) && !bound(p)) add(h.name, p, std::nullopt);
                     else gone.ports.push_back(p);
                 }
+                lower(h.name);
                 add(h.name, gone, std::nullopt);
             } else {
                 for (const auto& p : h.ports) {
@@ -341,6 +342,18 @@ private:
             }
         }
         return {};
+    }
+
+    // The device of a bridge goes with it. That it was up, and with which MTU, is a step, so that an undo raises the one that comes again.
+    void lower(const std::string& bridge) {
+        for (const auto& n : seen_.namespaces)
+            for (const auto& l : n.links)
+                if (n.name.empty() && l.name == bridge && l.up) {
+                    auto down = l;
+                    down.up = false;
+                    down.mtu.reset();
+                    add("", l, down);
+                }
     }
 
     // Puts the keys of others under the wanted ones, so that a change never takes them away.

@@ -41,11 +41,14 @@ std::string_view in_port_of(std::string_view match) {
 
 using port_names = std::set<std::pair<std::string_view, std::string_view>>;  // bridge, port
 
+// A bridge stands for its local port.
 port_names leaving_ports(const plan& p) {
     port_names out;
     for (const auto& s : p.steps)
-        if (s.kind() == step_kind::remove)
+        if (s.kind() == step_kind::remove) {
             if (const auto* port = std::get_if<ovs::port_row>(&*s.before)) out.emplace(s.scope, port->name);
+            if (const auto* bridge = std::get_if<ovs::bridge_row>(&*s.before)) out.emplace(bridge->name, bridge->name);
+        }
     return out;
 }
 
@@ -65,6 +68,7 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
             [&](const link& l) {
                 if (removal) return 9;
                 if (creation) return 22;
+                if (s.scope.empty() && leaving.contains({l.name, l.name})) return 6;  // the device of a bridge that goes
                 if (const auto& before = std::get<link>(*s.before); l.master.empty() && !before.master.empty()) return 8;
                 return s.scope.empty() && bridges.find(l.name) ? 35 : 25;
             },

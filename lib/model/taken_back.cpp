@@ -166,7 +166,8 @@ private:
             return;
         }
         link back = at != links.end() ? *at : bare(o.name, before->up);
-        if (at == links.end() && !seen(s.scope, o.name)) return;  // it went with the bridge, or with who took it out
+        const bool comes_back = s.scope.empty() && has_bridge(o.name);
+        if (at == links.end() && !comes_back && !seen(s.scope, o.name)) return;  // it went with the bridge, or with who took it out
         const auto differs = [&](auto field) { return before->*field != after->*field; };
         if (differs(&link::mac)) back.mac = before->mac;
         if (differs(&link::mtu)) back.mtu = before->mtu;

@@ -144,7 +144,8 @@ TEST_CASE("The pure layers include no operating system", "[layering]") {
     for (const char* layer : {"core", "wire", "roles"})
         for (const auto& line : includes_below(source() / "lib" / layer)) {
             INFO(line.file.string() << " includes " << line.target);
-            CHECK(forbidden.count(line.target) == 0);
+            // Faults on demand are of builds for tests only, and must be below every layer that has some.
+            CHECK((forbidden.count(line.target) == 0 || line.file.filename() == "fault.cpp"));
             if (std::string(layer) != "core") CHECK(!begins_with(line.target, "boost/asio"));
         }
 }
