@@ -71,6 +71,7 @@ public:
     std::vector<error> left_out;
     // Before namespaces are opened once more for their effects.
     void close_sessions() { sessions_.clear(); }
+    const std::string& own() const { return where_.netns; }
     bool undoing = false;
     bool announces = true;
 
@@ -260,7 +261,7 @@ result<void> run_all(executor& exec, const std::vector<step>& steps, indexes& do
         first = last;
     }
     exec.close_sessions();
-    return settle(effects_of(steps), exec.announces);
+    return settle(effects_of(steps), exec.announces, exec.own());
 }
 
 // Runs the inverse of what was done, in reverse and in groups too. What a failed group left undone is tried again step by step, so
@@ -291,7 +292,7 @@ std::string undo(executor& exec, const std::vector<step>& steps, const indexes& 
     std::vector<step> turned;
     for (std::size_t i = 0; i < back.size(); ++i)
         if (!standing.contains(i)) turned.push_back(std::move(back[i]));
-    if (auto ok = settle(effects_of(turned), exec.announces); !ok) remains += "\n  undone, yet: " + ok.error().message();
+    if (auto ok = settle(effects_of(turned), exec.announces, exec.own()); !ok) remains += "\n  undone, yet: " + ok.error().message();
     return remains;
 }
 
@@ -318,15 +319,18 @@ result<report> execute_locked(const place& where, const plan& p, std::vector<ovs
     const counters start;
     executor exec(where, p);
     exec.announces = announce;
+    if (auto ok = remember_moved(p.fabric, p.node, p.taken, {}); !ok) return ok.error();
     indexes done;
     if (auto ok = run_all(exec, p.steps, done); !ok) {
         auto failure = ok.error();
         if (refused != nullptr) *refused = exec.refused_flows();
         exec.undoing = true;
         const auto remains = undo(exec, p.steps, done);
+        if (remains.empty()) (void)remember_moved(p.fabric, p.node, {}, p.taken);
         failure.detail += remains.empty() ? " (all earlier steps were undone)" : " (undone, but for these:" + remains + ")";
         return failure;
     }
+    if (auto ok = remember_moved(p.fabric, p.node, {}, p.given_back); !ok) return ok.error();
     if (!exec.left_out.empty()) {
         auto failure = exec.left_out.front();
         for (std::size_t i = 1; i < exec.left_out.size(); ++i) failure.detail += "; also: " + exec.left_out[i].message();
