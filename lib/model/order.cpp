@@ -174,6 +174,8 @@ std::string step::to_string() const {
             say("tag", old.tag ? std::to_string(*old.tag) : "none", now->tag ? std::to_string(*now->tag) : "none");
         } else if (const auto* now = std::get_if<ovs::flow>(&*after)) {
             text += " actions=" + now->actions;
+        } else if (before && std::holds_alternative<route>(*after)) {
+            if (const auto was = step{scope, before, std::nullopt, {}}.object_name(); was != object_name()) text += " (was: " + was + ")";
         } else if (const auto* now = std::get_if<service>(&*after); now && before) {
             text += reload_is_enough(std::get<service>(*before), *now) ? " reloaded" : " restarted";
         }
