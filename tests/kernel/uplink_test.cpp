@@ -47,7 +47,7 @@ struct uplink_host {
         up.name = "eth0";
         up.up = true;
         wire.session().run_one({netlink::verb::change, up}).value();
-        auto other = make_link("eth1", dummy_options{});
+        auto other = make_link("eth1", veth_options{"eth1", wire.name, std::nullopt, std::nullopt});
         other.up = true;
         add(other);
 
