@@ -28,6 +28,7 @@ public:
     std::vector<error> left_out;
     // Before namespaces are opened once more for their effects.
     void close_sessions() { sessions_.clear(); }
+    const std::string& own() const { return where_.netns; }  // the namespace of the host itself
     bool undoing = false;
     bool announces = true;
 

@@ -76,9 +76,11 @@ result<void> sync_folder() {
     return {};
 }
 
-std::string flows_text(const std::map<std::string, std::vector<ovs::flow>>& flows) {
+// What of the header is made of the model's values.
+std::string values_text(const journal_header& h) {
     host_state only;
-    only.flows = flows;
+    only.flows = h.flows;
+    only.moved = h.given_back;
     return to_json(only);
 }
 
@@ -86,7 +88,7 @@ json::value header_of(const place& where, const journal_header& h) {
     json::object o{{"journal", version}, {"boot", boot_id()}, {"host", host_id()}, {"netns", where.netns},
                    {"ovs_rundir", where.ovs_rundir}, {"pid", ::getpid()}, {"verb", h.verb}, {"fabric", h.fabric},
                    {"node", h.node}, {"confirm", h.confirm}, {"settings", h.settings_before},
-                   {"fabric_before", h.fabric_before}, {"forget_settings", h.forget_settings}, {"flows", flows_text(h.flows)}};
+                   {"fabric_before", h.fabric_before}, {"forget_settings", h.forget_settings}, {"values", values_text(h)}};
     if (h.fabric_after) o["fabric_after"] = *h.fabric_after;
     return o;
 }
@@ -114,8 +116,10 @@ found_journal with_header(const json::object& o) {
     h.fabric_before = text("fabric_before");
     h.forget_settings = o.at("forget_settings").as_bool();
     if (o.contains("fabric_after")) h.fabric_after = text("fabric_after");
-    if (auto flows = host_state_from_json(text("flows")); flows) h.flows = std::move(flows->flows);
-    else throw exception(flows.error());
+    auto values = host_state_from_json(text("values"));
+    if (!values) throw exception(values.error());
+    h.flows = std::move(values->flows);
+    h.given_back = std::move(values->moved);
     return found;
 }
 

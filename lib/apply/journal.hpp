@@ -22,6 +22,7 @@ struct journal_header {
     std::optional<std::string> fabric_after;     // unset: as before
     bool forget_settings = false;                // the run ends with no settings remembered
     std::map<std::string, std::vector<ovs::flow>> flows;  // of bridges that the plan removes
+    std::vector<moved_object> given_back;        // from a bridge to its NIC: no longer to be remembered after the run
 };
 
 class journal {

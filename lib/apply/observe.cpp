@@ -15,6 +15,7 @@
 #include "apply/plugged.hpp"
 #include "apply/quarantine.hpp"
 #include "model/index.hpp"
+#include "model/uplink.hpp"
 
 #include <unistd.h>
 
@@ -70,6 +71,21 @@ void name_peers(host_state& seen) {
         const auto& [space, end] = at->second;
         *veth = {end->name, space->name, end->mac, end->mtu};
     }
+}
+
+// Neighbours and nexthop objects are many on some hosts, and of interest only where weft has its own or a NIC's move to a bridge.
+result<host_state> beside_uplinks(const place& where, host_state seen, const host_state& wanted) {
+    if (!uplinks_concerned(seen, wanted)) return seen;
+    auto handle = netlink::namespace_handle::open(where.netns);
+    if (!handle) return handle.error();
+    auto session = netlink::session::open(*handle);
+    if (!session) return session.error();
+    for (auto& n : seen.namespaces) {
+        if (!n.name.empty()) continue;
+        if (auto r = session->neighbours()) n.neighbours = std::move(*r); else return r.error();
+        if (auto r = session->nexthops()) n.nexthops = std::move(*r); else return r.error();
+    }
+    return seen;
 }
 
 }  // namespace
@@ -142,7 +158,10 @@ result<host_state> observe(const place& where, const host_state& wanted) {
         std::move(left.begin(), left.end(), std::back_inserter(seen.services));
     }
 
-    if (wanted.bridges.empty() && !has_database(where)) return seen;
+    auto memory = found_settings(wanted.fabric, wanted.node);
+    if (!memory) return memory.error();
+    seen.moved = moved_in(*memory);
+    if (wanted.bridges.empty() && !has_database(where)) return beside_uplinks(where, std::move(seen), wanted);
     auto database = ovs::database::connect(where.ovs_rundir);
     if (!database) return database.error();
     auto bridges = database->snapshot();
@@ -168,7 +187,7 @@ result<host_state> observe(const place& where, const host_state& wanted) {
         if (!dumped) return dumped.error();
         seen.flows[bridge] = std::move(*dumped);
     }
-    return seen;
+    return beside_uplinks(where, std::move(seen), wanted);
 }
 
 result<host_facts> facts(const place& where, const fabric& f, const std::string& node_name) {

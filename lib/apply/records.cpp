@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two small records of apply. Files are 0600 in 0700 directories, created new and renamed, so that a crash leaves the old
-// or the new content. May include: core, std, POSIX.
+// or the new content. May include: core, model, std, POSIX.
 #include "apply/records.hpp"
 
 #include <fcntl.h>
@@ -143,6 +143,35 @@ std::string settings_text(const std::string& fabric, const std::string& node) { 
 
 result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(sysctl_path(fabric, node), text);
+}
+
+namespace {
+
+// "moved/NIC|BRIDGE|WHAT"; no name of a link has a slash.
+std::string moved_key(const moved_object& m) { return "moved/" + m.nic + "|" + m.bridge + "|" + m.what; }
+
+}  // namespace
+
+std::vector<moved_object> moved_in(const settings_memory& memory) {
+    std::vector<moved_object> out;
+    const std::string_view head = "moved/";
+    for (auto at = memory.lower_bound(std::string(head)); at != memory.end() && at->first.starts_with(head); ++at) {
+        const auto first = at->first.find('|'), second = at->first.find('|', first + 1);
+        if (first == std::string::npos || second == std::string::npos) continue;
+        out.push_back({at->first.substr(head.size(), first - head.size()), at->first.substr(first + 1, second - first - 1), at->first.substr(second + 1)});
+    }
+    return out;
+}
+
+result<void> remember_moved(const std::string& fabric, const std::string& node, const std::vector<moved_object>& begun,
+                            const std::vector<moved_object>& over) {
+    if (begun.empty() && over.empty()) return {};
+    auto memory = found_settings(fabric, node);
+    if (!memory) return memory.error();
+    const auto before = *memory;
+    for (const auto& m : begun) memory->emplace(moved_key(m), "1");
+    for (const auto& m : over) memory->erase(moved_key(m));
+    return *memory == before ? result<void>() : remember_settings(fabric, node, *memory);
 }
 
 std::string remembered_text(const std::string& fabric, const std::string& node) { return text_of(fabric_path(fabric, node)); }

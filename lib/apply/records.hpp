@@ -2,10 +2,11 @@
 // What must be remembered on the host beside the objects' own marks: which namespaces are ours, with the settings written in
 // them (/run/weft/netns, gone with the boot as they are) and which sysctls and settings of NICs were found (/var/lib/weft/FABRIC.NODE.sysctls). Files are written whole and
 // renamed.
-// May include: core. Private to apply.
+// May include: core, model. Private to apply.
 #pragma once
 
 #include "weft/core/error.hpp"
+#include "weft/model/host_state.hpp"
 
 #include <map>
 #include <optional>
@@ -33,6 +34,10 @@ result<void> remember_settings(const std::string& fabric, const std::string& nod
 // The file of them as it stands, and back; "" is none.
 std::string settings_text(const std::string& fabric, const std::string& node);
 result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text);
+// What was moved from NICs to their bridges, among the settings; `begun` is added first, what is over is taken away.
+std::vector<moved_object> moved_in(const settings_memory&);
+result<void> remember_moved(const std::string& fabric, const std::string& node, const std::vector<moved_object>& begun,
+                            const std::vector<moved_object>& over);
 // The text of the fabric that was applied last (/var/lib/weft/FABRIC.NODE.fabric); "" is none.
 result<void> remember_text(const std::string& fabric, const std::string& node, const std::string&);
 std::string remembered_text(const std::string& fabric, const std::string& node);

@@ -54,7 +54,7 @@ result<void> undo(const place& where, const found_journal& found, const std::str
 
 // All steps had been done; what was left is done again.
 result<void> finish(const place& where, const found_journal& found) {
-    if (auto ok = settle(effects_of(found.plan.steps), true); !ok) return ok;
+    if (auto ok = settle(effects_of(found.plan.steps), true, where.netns); !ok) return ok;
     if (auto ok = renew_memory(found.header); !ok) return ok;
     forget_removed(found.header, found.plan.steps);
     auto log = journal::resume(where);

@@ -23,13 +23,14 @@ std::vector<netlink::connection_filter> filters_for(const std::vector<ip_address
 
 }  // namespace
 
-result<void> settle(const std::vector<step_effects>& effects, bool announce) {
+result<void> settle(const std::vector<step_effects>& effects, bool announce, const std::string& own) {
     std::vector<std::unique_ptr<netlink::namespace_handle>> handles;
     std::vector<probe::announcement> announcements;
     for (const auto& e : effects) {
-        auto handle = netlink::namespace_handle::open(e.scope);
+        auto handle = netlink::namespace_handle::open(e.scope.empty() ? own : e.scope);
         if (!handle) return handle.error();
-        if (auto done = netlink::delete_connections(*handle, filters_for(e.forget)); !done) return done.error();
+        if (!e.forget.empty())
+            if (auto done = netlink::delete_connections(*handle, filters_for(e.forget)); !done) return done.error();
         if (e.announce.empty() || !announce) continue;
         handles.push_back(std::make_unique<netlink::namespace_handle>(std::move(*handle)));
         for (const auto& a : e.announce) announcements.push_back({handles.back().get(), a.device, a.address.address});

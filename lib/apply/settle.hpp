@@ -10,6 +10,7 @@ namespace weft::apply {
 // First what is remembered goes, everywhere, then the neighbours are told: what they send then meets nothing old.
 // Connections that could not be forgotten would go on to the wrong machine, so that is an error; an announcement only
 // saves a neighbour a wait.
-result<void> settle(const std::vector<step_effects>&, bool announce);
+// `own` is the namespace of the host itself.
+result<void> settle(const std::vector<step_effects>&, bool announce, const std::string& own);
 
 }  // namespace weft::apply

@@ -45,7 +45,7 @@ std::string run_what_can_be(executor& exec, const std::vector<step>& steps) {
     for (std::size_t i = 0; i < steps.size(); ++i)
         if (!stands[i]) turned.push_back(steps[i]);
     exec.close_sessions();
-    if (auto ok = settle(effects_of(turned), exec.announces); !ok) remains += "\n  undone, yet: " + ok.error().message();
+    if (auto ok = settle(effects_of(turned), exec.announces, exec.own()); !ok) remains += "\n  undone, yet: " + ok.error().message();
     return remains;
 }
 
@@ -102,6 +102,7 @@ result<void> renew_memory(const journal_header& h) {
     if (h.forget_settings) {
         if (auto ok = restore_settings(h.fabric, h.node, {}); !ok) return ok;
     }
+    if (auto ok = remember_moved(h.fabric, h.node, {}, h.given_back); !ok) return ok;
     if (!h.fabric_after) return {};
     return remember_text(h.fabric, h.node, *h.fabric_after);
 }
@@ -119,6 +120,7 @@ result<transaction> transaction::begin(const place& where, journal_header h, con
     h.settings_before = settings_text(h.fabric, h.node);
     h.fabric_before = remembered_text(h.fabric, h.node);
     h.flows = flows_that_go(where, p);
+    h.given_back = p.given_back;
     auto made = journal::begin(where, h, p);
     if (!made) return made.error();
     return transaction(where, std::move(h), p, std::move(*made));
@@ -128,6 +130,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
     exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->announces = announce;
     const auto all = [&]() -> result<void> {
+        if (auto ok = remember_moved(header_.fabric, header_.node, plan_.taken, {}); !ok) return ok;
         for (std::size_t first = 0; first < plan_.steps.size();) {
             const auto last = group_end(plan_.steps, first);
             if (auto ok = journal_.starting(first, last); !ok) return ok;
@@ -139,7 +142,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
         if (auto ok = journal_.complete(); !ok) return ok;
         exec_->close_sessions();
         if (auto ok = fault::point("effect", header_.node); !ok) return ok;
-        return settle(effects_of(plan_.steps), announce);
+        return settle(effects_of(plan_.steps), announce, where_.netns);
     };
     if (auto ok = all(); !ok) {
         if (refused != nullptr) *refused = exec_->refused_flows();

@@ -26,19 +26,21 @@ BOOST_DESCRIBE_STRUCT(wireguard_options, (), ())
 BOOST_DESCRIBE_STRUCT(tun_options, (), (tap, owner, group, multi_queue))
 BOOST_DESCRIBE_STRUCT(link, (), (name, options, mac, mtu, group, master, alias, up, promiscuous, features, index, carrier,
                                  peer_namespace_id, link_index))
-BOOST_DESCRIBE_STRUCT(address_entry, (), (device, address, scope, broadcast, protocol, flags))
-BOOST_DESCRIBE_STRUCT(nexthop, (), (gateway, device, weight, onlink))
-BOOST_DESCRIBE_STRUCT(route, (), (destination, table, metric, scope, type, protocol, preferred_source, nexthop_id, nexthops, mtu))
+BOOST_DESCRIBE_STRUCT(address_entry, (), (device, address, scope, broadcast, protocol, flags, peer, label, metric, passing))
+BOOST_DESCRIBE_STRUCT(nexthop, (), (gateway, device, weight, onlink, rest))
+BOOST_DESCRIBE_STRUCT(route, (), (destination, table, metric, scope, type, protocol, preferred_source, nexthop_id, nexthops, mtu,
+                                  tos, rest, passing))
 BOOST_DESCRIBE_STRUCT(nexthop_object, (), (id, hop, group, v6, protocol))
 BOOST_DESCRIBE_STRUCT(rule, (), (v6, priority, from, to, input_device, output_device, fwmark, fwmask, table, action,
-                                 suppress_prefix_length, invert, protocol))
+                                 suppress_prefix_length, invert, tos, rest, protocol))
 BOOST_DESCRIBE_STRUCT(neighbour, (), (device, address, mac, state, flags, fdb, protocol))
 BOOST_DESCRIBE_STRUCT(namespace_state, (), (name, links, addresses, nexthops, routes, rules, neighbours, sysctls, tables))
 BOOST_DESCRIBE_STRUCT(service_file, (), (text, reloadable))
 BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files, listens_in, ready))
 BOOST_DESCRIBE_STRUCT(quarantined_port, (), (port, reason))
 BOOST_DESCRIBE_STRUCT(host_check, (), (kind, target, port, space, device, full_mtu, mtu))
-BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined, checks))
+BOOST_DESCRIBE_STRUCT(moved_object, (), (nic, bridge, what))
+BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined, checks, moved))
 BOOST_DESCRIBE_STRUCT(namespace_object, (), (name, contents))
 BOOST_DESCRIBE_STRUCT(sysctl_object, (), (key, value))
 
@@ -52,7 +54,7 @@ BOOST_DESCRIBE_STRUCT(table, (), (family, name, chains))
 namespace ovs {
 BOOST_DESCRIBE_STRUCT(interface_row, (), (name, type, options, external_ids, mac, mtu_request, ofport_request, ofport, error))
 BOOST_DESCRIBE_STRUCT(port_row, (), (name, tag, trunks, vlan_mode, other_config, external_ids, interfaces))
-BOOST_DESCRIBE_STRUCT(bridge_row, (), (name, datapath_type, fail_mode, protocols, other_config, external_ids, ports))
+BOOST_DESCRIBE_STRUCT(bridge_row, (), (name, datapath_type, fail_mode, protocols, other_config, external_ids, ports, controllers))
 BOOST_DESCRIBE_STRUCT(flow, (), (cookie, table, priority, idle_timeout, hard_timeout, match, actions))
 }  // namespace ovs
 

@@ -2,12 +2,12 @@
 // diff: what must be done so that a seen host becomes the wanted one. Pure. What bears no mark of ours is never part of a
 // step; a wanted name that is taken by such an object is an error, found before anything runs. Longer than the guide, because every kind of object is compared here, all by the same few
 // rules. May include: core, model.
-#include "model/dead_addresses.hpp"
 #include "model/index.hpp"
 #include "model/marks.hpp"
 #include "model/no_inverse.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
+#include "model/uplink.hpp"
 #include "model/without_devices.hpp"
 
 #include <algorithm>
@@ -23,14 +23,13 @@ error foreign(const std::string& what, const std::string& name, const std::strin
 
 class differ {
 public:
-    differ(const host_state& seen, const host_state& wanted) : seen_(seen), wanted_(wanted) {}
+    differ(const host_state& seen, const host_state& wanted, const uplink_moves* moves) : seen_(seen), wanted_(wanted), moves_(moves) {}
 
     result<plan> run() {
         plan_.fabric = wanted_.fabric;
         plan_.node = wanted_.node;
         plan_.pending = wanted_.pending;
         plan_.quarantined = wanted_.quarantined;
-        if (auto ok = no_address_dies(seen_, wanted_); !ok) return ok.error();
         static const namespace_state nothing;
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
@@ -49,7 +48,8 @@ public:
         }
         if (auto ok = bridges(); !ok) return ok.error();
         services();
-        order(plan_, wanted_);
+        if (moves_) weave(plan_, *moves_);
+        order(plan_, wanted_, moves_);
         say_no_inverse(plan_);
         return plan_;
     }
@@ -433,6 +433,7 @@ private:
 
     const host_state& seen_;
     const host_state& wanted_;
+    const uplink_moves* moves_;
     const index<ovs::bridge_row> wanted_bridges_{wanted_.bridges};
     const index<namespace_state> seen_namespaces_{seen_.namespaces};
     std::set<std::string> anew_;  // devices of the host's own namespace that go and come again
@@ -441,6 +442,10 @@ private:
 
 }  // namespace
 
-result<plan> diff(const host_state& seen, const host_state& wanted) { return differ(seen, wanted).run(); }
+result<plan> diff(const host_state& seen, const host_state& wanted) {
+    const auto moves = move_uplinks(seen, wanted);
+    if (!moves) return moves.error();
+    return *moves ? differ((*moves)->seen, (*moves)->wanted, &**moves).run() : differ(seen, wanted, nullptr).run();
+}
 
 }  // namespace weft

@@ -79,6 +79,11 @@ std::vector<step_effects> effects_of(const std::vector<step>& steps) {
         for (const auto& [side, names] : {std::pair(&s.after, &fresh), std::pair(&s.before, &gone)})
             if (*side)
                 if (const auto* n = std::get_if<namespace_object>(&**side)) names->insert(n->name);
+    // In the host's own namespace connections go on; what moved to another device is announced there.
+    std::map<ip_address, std::set<std::string>> left;
+    for (const auto& s : steps)
+        if (const auto* a = s.before && !s.after ? std::get_if<address_entry>(&*s.before) : nullptr; a && s.scope.empty())
+            left[a->address.address].insert(a->device);
     std::map<std::string, std::set<ip_address>> forget;
     std::map<std::string, std::vector<address_entry>> announce;
     for (const auto& s : steps) {
@@ -86,6 +91,9 @@ std::vector<step_effects> effects_of(const std::vector<step>& steps) {
         const auto* new_address = s.after ? std::get_if<address_entry>(&*s.after) : nullptr;
         const bool table = std::holds_alternative<nft::table>(s.after ? *s.after : *s.before);
         // With a namespace goes what it tracked, and a new one has tracked nothing.
+        if (s.scope.empty() && new_address && new_address->address.address.is_v4() && left.contains(new_address->address.address) &&
+            !left.at(new_address->address.address).contains(new_address->device))
+            announce[s.scope].push_back(*new_address);
         if (s.scope.empty() || gone.contains(s.scope) || (!old_address && !new_address && !table)) continue;
         if (new_address && new_address->address.address.is_v4() && new_address->device != "lo")
             announce[s.scope].push_back(*new_address);

@@ -9,7 +9,7 @@
 namespace weft {
 
 struct step_effects {
-    std::string scope;               // the namespace, never the host's own
+    std::string scope;               // the namespace; "", the host's own, is only announced in
     std::vector<ip_address> forget;  // whatever was begun to these, or translated to them
     std::vector<address_entry> announce;
 };

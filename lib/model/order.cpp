@@ -93,16 +93,22 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
 
 }  // namespace
 
-void order(plan& p, const host_state& wanted) {
+void order(plan& p, const host_state& wanted, const uplink_moves* moves) {
     const index bridges(wanted.bridges);
     std::vector<int> ranks;
     {
         const auto leaving = leaving_ports(p);  // its names are the steps' own
-        for (const auto& s : p.steps) ranks.push_back(rank(s, bridges, leaving));
+        for (const auto& s : p.steps) {
+            const auto bound = moves ? uplink_rank(s, moves->uplinks) : std::nullopt;
+            ranks.push_back(bound ? *bound : rank(s, bridges, leaving));
+        }
     }
     std::map<int, std::vector<step>> by_rank;
     for (std::size_t i = 0; i < ranks.size(); ++i) by_rank[ranks[i]].push_back(std::move(p.steps[i]));
     p.steps.clear();
+    if (moves != nullptr)
+        for (const auto& [at, steps] : {std::pair(back_move, &moves->back), std::pair(forth_move, &moves->forth)})
+            by_rank[at].insert(by_rank[at].end(), steps->begin(), steps->end());
     for (auto& [rank, steps] : by_rank) std::move(steps.begin(), steps.end(), std::back_inserter(p.steps));
 }
 

@@ -69,7 +69,8 @@ struct ovsdb_idl *weft_idl_open(const char *remote) {
         &ovsrec_port_col_other_config,       &ovsrec_port_col_external_ids,        &ovsrec_interface_col_name,
         &ovsrec_interface_col_type,          &ovsrec_interface_col_options,        &ovsrec_interface_col_external_ids,
         &ovsrec_interface_col_mac,           &ovsrec_interface_col_mtu_request,    &ovsrec_interface_col_ofport,
-        &ovsrec_interface_col_error,         &ovsrec_interface_col_ofport_request,
+        &ovsrec_interface_col_error,         &ovsrec_interface_col_ofport_request, &ovsrec_bridge_col_controller,
+        &ovsrec_controller_col_target,
     };
     for (size_t i = 0; i < COUNT(columns); i++) {
         ovsdb_idl_add_column(idl, columns[i]);
@@ -94,7 +95,8 @@ bool weft_root_read(const struct ovsdb_idl *idl, struct weft_root_view *v) {
 }
 void weft_bridge_read(const struct ovsrec_bridge *r, struct weft_bridge_view *v) {
     *v = (struct weft_bridge_view){r->name,          r->datapath_type, r->fail_mode, r->protocols, r->n_protocols,
-                                   &r->other_config, &r->external_ids, r->ports,     r->n_ports};
+                                   &r->other_config, &r->external_ids, r->ports,     r->n_ports,   r->controller,
+                                   r->n_controller};
 }
 void weft_port_read(const struct ovsrec_port *r, struct weft_port_view *v) {
     *v = (struct weft_port_view){r->name,       r->vlan_mode,     r->n_tag ? r->tag : NULL, r->trunks,
@@ -112,6 +114,7 @@ void weft_interface_read(const struct ovsrec_interface *r, struct weft_interface
                                       &r->options,
                                       &r->external_ids};
 }
+const char *weft_controller_target(const struct ovsrec_controller *r) { return r->target; }
 const char *weft_map_get(const struct smap *map, const char *key) { return smap_get(map, key); }
 void weft_map_each(const struct smap *map, void (*fn)(void *, const char *, const char *), void *aux) {
     const struct smap_node *node;

@@ -14,6 +14,7 @@ extern "C" {
 struct ovsdb_idl;
 struct ovsdb_idl_txn;
 struct ovsrec_bridge;
+struct ovsrec_controller;
 struct ovsrec_interface;
 struct ovsrec_open_vswitch;
 struct ovsrec_port;
@@ -54,6 +55,8 @@ struct weft_bridge_view {
     const struct smap *other_config, *external_ids;
     struct ovsrec_port *const *ports;
     size_t n_ports;
+    struct ovsrec_controller *const *controllers;
+    size_t n_controllers;
 };
 struct weft_port_view {
     const char *name, *vlan_mode;
@@ -72,6 +75,7 @@ bool weft_root_read(const struct ovsdb_idl *, struct weft_root_view *);
 void weft_bridge_read(const struct ovsrec_bridge *, struct weft_bridge_view *);
 void weft_port_read(const struct ovsrec_port *, struct weft_port_view *);
 void weft_interface_read(const struct ovsrec_interface *, struct weft_interface_view *);
+const char *weft_controller_target(const struct ovsrec_controller *);
 const char *weft_map_get(const struct smap *, const char *key);
 void weft_map_each(const struct smap *, void (*fn)(void *aux, const char *key, const char *value), void *aux);
 

@@ -76,6 +76,9 @@ bridge_row to_bridge(const ovsrec_bridge* row) {
     b.protocols.insert(v.protocols, v.protocols + v.n_protocols);
     b.other_config = to_map(v.other_config);
     b.external_ids = to_map(v.external_ids);
+    for (std::size_t i = 0; i < v.n_controllers; i++) {
+        b.controllers.insert(text(weft_controller_target(v.controllers[i])));
+    }
     for (std::size_t i = 0; i < v.n_ports; i++) {
         auto p = to_port(v.ports[i]);
         if (p.name != b.name) {

@@ -33,11 +33,13 @@ message encode(const address_entry& e, write w, const index_of& index) {
     h.ifa_prefixlen = e.address.length;
     h.ifa_scope = e.scope;
     h.ifa_index = index(e.device);
-    m.header(h).ip(IFA_LOCAL, e.address.address).ip(IFA_ADDRESS, e.address.address);
+    m.header(h).ip(IFA_LOCAL, e.address.address).ip(IFA_ADDRESS, e.peer.value_or(e.address.address));
     if (w == write::remove) return m;
     if (e.broadcast) m.ip(IFA_BROADCAST, *e.broadcast);
     if (e.flags != 0) m.u32(IFA_FLAGS, e.flags);
     if (e.protocol != 0) m.u8(IFA_PROTO, e.protocol);
+    if (!e.label.empty()) m.text(IFA_LABEL, e.label);
+    if (e.metric != 0) m.u32(IFA_RT_PRIORITY, e.metric);
     return m;
 }
 
@@ -62,7 +64,12 @@ std::optional<address_entry> decode_address(const nlmsghdr* header, const name_o
     e.scope = h.ifa_scope;
     e.broadcast = a[IFA_BROADCAST].ip();
     e.protocol = a[IFA_PROTO].u8().value_or(0);
-    e.flags = a[IFA_FLAGS].u32().value_or(h.ifa_flags) & (IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
+    const auto flags = a[IFA_FLAGS].u32().value_or(h.ifa_flags);
+    e.flags = flags & (IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN);
+    if (const auto other = a[IFA_ADDRESS].ip(); other && *other != *ip) e.peer = other;
+    if (const auto label = a[IFA_LABEL].text(); label != e.device) e.label = label;
+    e.metric = a[IFA_RT_PRIORITY].u32().value_or(0);
+    e.passing = (flags & IFA_F_PERMANENT) == 0 || (e.protocol >= IFAPROT_KERNEL_LO && e.protocol <= IFAPROT_KERNEL_LL);
     return e;
 }
 
@@ -77,6 +84,7 @@ message encode(const rule& r, write w, const index_of&) {
     if (r.from) h.src_len = r.from->length;
     if (r.to) h.dst_len = r.to->length;
     if (r.invert) h.flags |= FIB_RULE_INVERT;
+    h.tos = r.tos;
     m.header(h).u32(FRA_PRIORITY, r.priority).u8(FRA_PROTOCOL, r.protocol);
     if (r.action == FR_ACT_TO_TBL) m.u32(FRA_TABLE, r.table);
     if (r.from && r.from->length != 0) m.ip(FRA_SRC, r.from->address);
@@ -86,6 +94,7 @@ message encode(const rule& r, write w, const index_of&) {
     if (r.fwmark) m.u32(FRA_FWMARK, *r.fwmark);
     if (r.fwmask) m.u32(FRA_FWMASK, *r.fwmask);
     if (r.suppress_prefix_length) m.u32(FRA_SUPPRESS_PREFIXLEN, static_cast<std::uint32_t>(*r.suppress_prefix_length));
+    m.append(r.rest.data(), r.rest.size());
     return m;
 }
 
@@ -120,6 +129,9 @@ std::optional<rule> decode_rule(const nlmsghdr* header) {
     if (const auto v = a[FRA_SUPPRESS_PREFIXLEN].u32(); v && *v != 0xffffffffu)
         r.suppress_prefix_length = static_cast<std::int32_t>(*v);
     r.invert = (h.flags & FIB_RULE_INVERT) != 0;
+    r.tos = h.tos;
+    r.rest = other_attributes(rest, {FRA_PRIORITY, FRA_SRC, FRA_DST, FRA_IIFNAME, FRA_OIFNAME, FRA_FWMARK, FRA_FWMASK, FRA_TABLE,
+                                     FRA_SUPPRESS_PREFIXLEN, FRA_PROTOCOL, FRA_PAD});
     r.protocol = a[FRA_PROTOCOL].u8().value_or(0);
     return r;
 }

@@ -121,4 +121,19 @@ attributes::attributes(byte_span bytes) {
     }
 }
 
+std::vector<std::uint8_t> other_attributes(byte_span bytes, std::initializer_list<std::uint16_t> known) {
+    std::vector<std::uint8_t> out;
+    const auto* end = bytes.data() + bytes.size();
+    for (const auto* a = reinterpret_cast<const nlattr*>(bytes.data());
+         a != nullptr && reinterpret_cast<const std::uint8_t*>(a) < end &&
+         mnl_attr_ok(a, static_cast<int>(end - reinterpret_cast<const std::uint8_t*>(a)));
+         a = mnl_attr_next(a)) {
+        if (std::find(known.begin(), known.end(), mnl_attr_get_type(a)) != known.end()) continue;
+        const auto* from = reinterpret_cast<const std::uint8_t*>(a);
+        out.insert(out.end(), from, from + mnl_attr_get_len(a));
+        out.resize(MNL_ALIGN(out.size()), 0);
+    }
+    return out;
+}
+
 }  // namespace weft::wire

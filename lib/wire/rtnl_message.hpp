@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -100,6 +101,9 @@ public:
 private:
     std::array<attribute, 80> table_;  // number 0 stays empty: it is "unspecified" in every rtnetlink table
 };
+
+// The attributes whose numbers are none of these, as they are, each padded to four bytes: message::append takes them again.
+std::vector<std::uint8_t> other_attributes(byte_span, std::initializer_list<std::uint16_t> known);
 
 // What follows the netlink header and a fixed header of type T; nullopt when the message is too short for it.
 template <class T>

@@ -57,6 +57,7 @@ void put_multipath(message& m, const route& r, const index_of& index) {
         nh.rtnh_ifindex = hop.device.empty() ? 0 : static_cast<int>(index(hop.device));
         const auto start = m.append(&nh, sizeof nh);
         if (hop.gateway) put_gateway(m, *hop.gateway, r.destination.is_v6());
+        m.append(hop.rest.data(), hop.rest.size());
         const auto length = static_cast<std::uint16_t>(m.size() - start);
         std::memcpy(m.at(start), &length, sizeof length);  // rtnh_len is the first field
     }
@@ -70,7 +71,9 @@ std::vector<nexthop> multipath_in(byte_span bytes, const name_of& name) {
         std::memcpy(&nh, bytes.data(), sizeof nh);
         if (nh.rtnh_len < sizeof nh || nh.rtnh_len > bytes.size()) break;
         nexthop hop;
-        hop.gateway = gateway_in(attributes(bytes.subspan(sizeof nh, nh.rtnh_len - sizeof nh)));
+        const auto inside = bytes.subspan(sizeof nh, nh.rtnh_len - sizeof nh);
+        hop.gateway = gateway_in(attributes(inside));
+        hop.rest = other_attributes(inside, {RTA_GATEWAY, RTA_VIA});
         hop.device = nh.rtnh_ifindex != 0 ? name(static_cast<std::uint32_t>(nh.rtnh_ifindex)) : "";
         hop.weight = nh.rtnh_hops == 0 ? 0 : static_cast<std::uint8_t>(std::min(255, nh.rtnh_hops + 1));
         hop.onlink = (nh.rtnh_flags & RTNH_F_ONLINK) != 0;
@@ -78,6 +81,15 @@ std::vector<nexthop> multipath_in(byte_span bytes, const name_of& name) {
         bytes = bytes.subspan(std::min<std::size_t>((nh.rtnh_len + 3u) & ~3u, bytes.size()));
     }
     return hops;
+}
+
+// The default of these two is not told apart from their absence by whoever makes a route.
+std::vector<std::uint8_t> rest_of(const attributes& a, byte_span bytes) {
+    const bool plain_metrics = other_attributes(a[RTA_METRICS].payload(), {RTAX_MTU}).empty();
+    const bool plain_preference = a[RTA_PREF].u8().value_or(0) == 0;
+    return other_attributes(bytes, {RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_TABLE, RTA_VIA, RTA_NH_ID,
+                                    RTA_CACHEINFO, RTA_MFC_STATS, RTA_PAD, plain_metrics ? RTA_METRICS : RTA_DST,
+                                    plain_preference ? RTA_PREF : RTA_DST});
 }
 
 }  // namespace
@@ -95,6 +107,7 @@ message encode(const route& r, write w, const index_of& index) {
     rtmsg h{};
     h.rtm_family = family_of(v6);
     h.rtm_dst_len = r.destination.length;
+    h.rtm_tos = r.tos;
     h.rtm_table = r.table < 256 ? static_cast<std::uint8_t>(r.table) : static_cast<std::uint8_t>(RT_TABLE_UNSPEC);
     h.rtm_protocol = r.protocol;
     h.rtm_scope = r.scope;
@@ -116,7 +129,9 @@ message encode(const route& r, write w, const index_of& index) {
     } else if (!r.nexthops.empty()) {
         put_multipath(m, r, index);
     }
-    if (r.mtu && w != write::remove) {
+    // A deletion finds its route without the rest; metrics in it have the MTU with them.
+    if (w != write::remove) m.append(r.rest.data(), r.rest.size());
+    if (r.mtu && w != write::remove && !attributes(r.rest)[RTA_METRICS]) {
         const auto nest = m.begin(RTA_METRICS);
         m.u32(RTAX_MTU, *r.mtu);
         m.end(nest);
@@ -141,7 +156,7 @@ std::optional<route> decode_route(const nlmsghdr* header, const name_of& name) {
     const attributes a(rest);
     route r;
     r.table = a[RTA_TABLE].u32().value_or(h.rtm_table);
-    if (r.table == RT_TABLE_LOCAL) return std::nullopt;
+    if (r.table == RT_TABLE_LOCAL && h.rtm_protocol == RTPROT_KERNEL) return std::nullopt;
     const bool v6 = h.rtm_family == AF_INET6;
     const ip_address any = v6 ? ip_address(boost::asio::ip::address_v6()) : ip_address(boost::asio::ip::address_v4());
     r.destination = {a[RTA_DST].ip().value_or(any), h.rtm_dst_len};
@@ -152,6 +167,11 @@ std::optional<route> decode_route(const nlmsghdr* header, const name_of& name) {
     if (v6 && r.metric == v6_default_metric) r.metric = 0;
     r.preferred_source = a[RTA_PREFSRC].ip();
     r.mtu = a.nested(RTA_METRICS)[RTAX_MTU].u32();
+    r.tos = h.rtm_tos;
+    r.rest = rest_of(a, rest);
+    rta_cacheinfo life{};
+    if (const auto& info = a[RTA_CACHEINFO]; info.payload().size() >= sizeof life) std::memcpy(&life, info.payload().data(), sizeof life);
+    r.passing = life.rta_expires != 0;
     r.nexthop_id = a[RTA_NH_ID].u32().value_or(0);
     // With an object the kernel repeats its hops for old readers; with a refusing type it names lo. Neither was asked for.
     if (r.nexthop_id != 0 || (r.type >= RTN_BLACKHOLE && r.type <= RTN_THROW)) return r;

@@ -357,57 +357,6 @@ TEST_CASE("a NIC is in a bridge of ours as long as it is wanted there, and stays
     CHECK(diff(seen_in(false), want).has_error());  // the name is taken by somebody else's bridge
 }
 
-TEST_CASE("a NIC with somebody else's address becomes no port: the address would be dead there") {
-    host_state want;
-    want.fabric = "f";
-    namespace_state root;
-    weft::link nic{};
-    nic.name = "eth0";
-    nic.up = true;
-    root.links.push_back(nic);
-    weft::link bridge{};
-    bridge.name = "bridge-int";
-    bridge.options = bridge_options{};
-    bridge.group = weft_link_group;
-    bridge.alias = "weft:f/nodes/n/bridge-int";
-    root.links.push_back(bridge);
-    want.namespaces.push_back(root);
-    auto in_linux_bridge = want, in_switch = want;
-    in_linux_bridge.namespaces[0].links[0].master = "bridge-int";
-    ovs::bridge_row row;
-    row.name = "br-ex";
-    row.external_ids = {{ovs::mark_fabric, "f"}};
-    ovs::port_row port;
-    port.name = "eth0";
-    port.external_ids = {{ovs::mark_fabric, "f"}};
-    port.interfaces.push_back(ovs::interface_row{.name = "eth0"});
-    row.ports.push_back(port);
-    in_switch.bridges.push_back(row);
-
-    host_state seen = seen_with_nic();
-    const auto give = [&](const char* address, std::uint8_t protocol) {
-        seen.namespaces[0].addresses = {{"eth0", *parse_prefix(address), 0, std::nullopt, protocol, 0}};
-    };
-    for (const auto* joining : {&in_linux_bridge, &in_switch}) {
-        give("10.10.10.50/24", 0);
-        const auto refused = diff(seen, *joining);
-        REQUIRE(refused.has_error());
-        CHECK(refused.error().code == errc::foreign_object);
-        CHECK(refused.error().object == "address 10.10.10.50/24 dev eth0");
-        CHECK(refused.error().detail.find(joining == &in_switch ? "port of br-ex" : "port of bridge-int") != std::string::npos);
-        give("10.10.10.50/24", weft_protocol);  // ours goes where it is wanted
-        CHECK(diff(seen, *joining).has_value());
-        give("2001:db8::1/64", 0);  // from the LAN's router
-        CHECK(diff(seen, *joining).has_value());
-    }
-    // Beside it an address is nobody's business, nor on a NIC that is in the bridge already.
-    give("10.10.10.50/24", 0);
-    CHECK(diff(seen, want).has_value());
-    seen.namespaces[0].links.push_back(bridge);
-    seen.namespaces[0].links[0].master = "bridge-int";
-    CHECK(diff(seen, in_linux_bridge).has_value());
-}
-
 TEST_CASE("a veth end whose peer's namespace is not there by name is made anew, with its settings, its guard and its port's number") {
     auto want = wanted_with_veth();
     auto& root = want.namespaces[0];

@@ -36,6 +36,14 @@ struct quarantined_port {
     friend bool operator==(const quarantined_port&, const quarantined_port&) = default;
 };
 
+// What weft moved from a NIC to the bridge that the NIC is a port of, and moves back when it is one no longer: an address, route, rule,
+// neighbour or nexthop object of the host's own, by what tells it from others of its kind.
+struct moved_object {
+    std::string nic, bridge;
+    std::string what;  // "address 192.168.100.52/24", without the device
+    friend auto operator<=>(const moved_object&, const moved_object&) = default;
+};
+
 struct host_state {
     std::string fabric;  // the mark's first part; empty in a seen state
     std::string node;
@@ -48,6 +56,7 @@ struct host_state {
     std::vector<std::string> pending;
     std::vector<quarantined_port> quarantined;  // told, and no error of the node
     std::vector<host_check> checks;  // in the order of the file; what is seen of a host has none
+    std::vector<moved_object> moved;  // seen only
     friend bool operator==(const host_state&, const host_state&) = default;
 };
 

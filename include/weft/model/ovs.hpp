@@ -48,6 +48,7 @@ struct bridge_row {
     string_map other_config;                // hwaddr, disable-in-band, …
     string_map external_ids;
     std::vector<port_row> ports;            // sorted by name; the local port (same name as the bridge) is implied
+    std::set<std::string> controllers;      // seen only: the targets, which somebody else set
     friend bool operator==(const bridge_row&, const bridge_row&) = default;
 };
 

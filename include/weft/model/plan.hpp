@@ -42,6 +42,7 @@ struct plan {
     std::vector<step> steps;              // in the order of execution
     std::vector<std::string> pending;
     std::vector<quarantined_port> quarantined;
+    std::vector<moved_object> taken, given_back;  // to be remembered with this plan, and to be forgotten
     bool empty() const { return steps.empty(); }
 };
 

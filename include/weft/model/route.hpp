@@ -22,7 +22,11 @@ struct address_entry {
     std::uint8_t scope = 0;             // 0 global, 253 link, 254 host
     std::optional<ip_address> broadcast;
     std::uint8_t protocol = 0;          // IFA_PROTO
-    std::uint32_t flags = 0;            // IFA_F_*; only IFA_F_NODAD and NOPREFIXROUTE are set by us
+    std::uint32_t flags = 0;            // IFA_F_*, those that somebody chooses; only IFA_F_NODAD and NOPREFIXROUTE are set by us
+    std::optional<ip_address> peer;     // the other end, where it is not the address itself
+    std::string label;                  // IPv4, where it is not the device's name
+    std::uint32_t metric = 0;           // of the connected route; 0: the kernel's
+    bool passing = false;               // seen only: it has a lifetime, or the kernel made it (link-local, from advertisements)
     friend bool operator==(const address_entry&, const address_entry&) = default;
 };
 
@@ -31,6 +35,7 @@ struct nexthop {
     std::string device;
     std::uint8_t weight = 0;  // hops: 0 means 1
     bool onlink = false;
+    std::vector<std::uint8_t> rest;     // attributes that the model does not know, as the kernel gave them
     friend bool operator==(const nexthop&, const nexthop&) = default;
 };
 
@@ -45,6 +50,9 @@ struct route {
     std::uint32_t nexthop_id = 0;       // a nexthop object; then `nexthops` is empty
     std::vector<nexthop> nexthops;      // one, or several for multipath
     std::optional<std::uint32_t> mtu;
+    std::uint8_t tos = 0;
+    std::vector<std::uint8_t> rest;     // attributes that the model does not know, as the kernel gave them
+    bool passing = false;               // seen only: it has a lifetime
     friend bool operator==(const route&, const route&) = default;
 };
 
@@ -67,6 +75,8 @@ struct rule {
     std::uint8_t action = 1;            // FR_ACT_TO_TBL
     std::optional<std::int32_t> suppress_prefix_length;
     bool invert = false;
+    std::uint8_t tos = 0;
+    std::vector<std::uint8_t> rest;     // attributes that the model does not know, as the kernel gave them
     std::uint8_t protocol = weft_protocol;
     friend bool operator==(const rule&, const rule&) = default;
 };

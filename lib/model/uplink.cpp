@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which NICs move to a bridge or back, and the steps of that: what is new on the one device comes first, then routes are swapped in place,
+// then the other device is cleared, so that there is no moment without an address. It looks at the host's own namespace only, since
+// NICs are nowhere else. Pure.
+#include "model/uplink.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "model/index.hpp"
+#include "model/uplink_objects.hpp"
+#include "model/uplink_refusals.hpp"
+
+namespace weft {
+namespace {
+
+const namespace_state* root_of(const host_state& s) {
+    const auto at = std::find_if(s.namespaces.begin(), s.namespaces.end(), [](const auto& n) { return n.name.empty(); });
+    return at == s.namespaces.end() ? nullptr : &*at;
+}
+
+namespace_state* root_of(host_state& s) {
+    return const_cast<namespace_state*>(root_of(static_cast<const host_state&>(s)));
+}
+
+// The devices of the host's own namespace that are wanted as ports of a bridge of which weft makes no such port, with that bridge.
+std::vector<uplink> wanted_uplinks(const host_state& seen, const host_state& wanted, const namespace_state& root) {
+    std::vector<uplink> all;
+    const index links(root.links);
+    if (const auto* want = root_of(wanted))
+        for (const auto& w : want->links)
+            if (const auto* h = links.like(w); h && !w.master.empty() && std::holds_alternative<physical_options>(w.options))
+                all.push_back({w.name, w.master, h->master != w.master, false, false, false});
+    const index bridges(seen.bridges);
+    for (const auto& b : wanted.bridges) {
+        static const std::vector<ovs::port_row> none;
+        const auto* have = bridges.like(b);
+        const index ports(have ? have->ports : none);
+        for (const auto& p : b.ports) {
+            const auto* h = links.find(p.name);
+            if (h && h->group != weft_link_group) all.push_back({p.name, b.name, !ports.like(p), false, b.datapath_type == "netdev", true});
+        }
+    }
+    return all;
+}
+
+bool is_port(const std::vector<uplink>& all, const std::string& nic, const std::string& bridge) {
+    return std::any_of(all.begin(), all.end(), [&](const auto& u) { return u.nic == nic && u.bridge == bridge; });
+}
+
+// One device's objects on the way to another one.
+class mover {
+public:
+    mover(uplink_moves& out, const uplink& u) : out_(out), u_(u), steps_(u.back ? out.back : out.forth), from_(u.back ? u.bridge : u.nic), to_(u.back ? u.nic : u.bridge) {}
+
+    void run(const held_objects& held) {
+        auto& root = *root_of(out_.seen);
+        const auto first = steps_.size();
+        for (const auto& a : held.addresses) appear(a, root.addresses);
+        for (const auto& n : held.nexthops) swap(n, root.nexthops);
+        for (const auto& r : held.routes) swap(r, root.routes);
+        for (const auto& r : held.rules) {
+            appear(r, root.rules);
+            clear(r);
+        }
+        for (const auto& n : held.neighbours) {
+            appear(n, root.neighbours);
+            clear(n);
+        }
+        // What was added first is the primary address of its subnet; the others would go with it.
+        for (auto a = held.addresses.rbegin(); a != held.addresses.rend(); ++a) clear(*a);
+        if (first < steps_.size())
+            steps_[first].bounces = u_.back ? u_.bridge + " pauses for a moment: what is the host's own goes back to " + u_.nic
+                                            : u_.nic + " pauses for a moment: as a port of " + u_.bridge + " it is the host's no longer, and all on it moves there";
+        root.addresses = moved(root.addresses, held.addresses);
+        root.nexthops = moved(root.nexthops, held.nexthops);
+        root.routes = moved(root.routes, held.routes);
+        root.rules = moved(root.rules, held.rules);
+        root.neighbours = moved(root.neighbours, held.neighbours);
+    }
+
+private:
+    void add(std::optional<state_object> before, std::optional<state_object> after) {
+        steps_.push_back({"", std::move(before), std::move(after), {}});
+    }
+    template <class T> void remember(const T& one) {
+        if (one.protocol == weft_protocol) return;  // ours is wanted where it comes to, and there is nothing to give back
+        (u_.back ? out_.given_back : out_.taken).push_back({u_.nic, u_.bridge, identity(one, from_)});
+    }
+    template <class T> void appear(const T& one, const std::vector<T>& present) {
+        remember(one);
+        const auto there = on_device(one, from_, to_);
+        if constexpr (std::is_same_v<T, address_entry>) {
+            if (std::any_of(present.begin(), present.end(), [&](const auto& a) { return a.device == to_ && a.address == one.address; })) return;
+            constexpr std::uint32_t no_dad = 0x02;  // IFA_F_NODAD
+            if (there.address.is_v6() && (there.flags & no_dad) == 0) {
+                // The address was the host's a moment ago. Asking the neighbours again would keep it silent for a second.
+                auto at_once = there;
+                at_once.flags |= no_dad;
+                add(std::nullopt, at_once);
+                add(at_once, there);
+                return;
+            }
+        } else if (std::find(present.begin(), present.end(), there) != present.end()) {
+            return;
+        }
+        add(std::nullopt, there);
+    }
+    template <class T> void swap(const T& one, const std::vector<T>&) {
+        remember(one);
+        add(one, on_device(one, from_, to_));
+    }
+    template <class T> void clear(const T& one) { add(one, std::nullopt); }
+
+    // The list with the held ones on their new device.
+    template <class T> std::vector<T> moved(std::vector<T> all, const std::vector<T>& held) const {
+        for (auto& one : all)
+            if (std::find(held.begin(), held.end(), one) != held.end()) one = on_device(one, from_, to_);
+        return all;
+    }
+
+    uplink_moves& out_;
+    const uplink& u_;
+    std::vector<step>& steps_;
+    std::string from_, to_;
+};
+
+// Ours moves where it is wanted just so on the bridge; all else of ours is for diff. What is the host's own moves in any case.
+held_objects movable(held_objects held, const uplink& u, const namespace_state* wanted) {
+    static const namespace_state nothing;
+    const auto& want = wanted ? *wanted : nothing;
+    const auto keep = [&](auto& list, const auto& wanted_list) {
+        std::erase_if(list, [&](const auto& one) {
+            return one.protocol == weft_protocol &&
+                   std::find(wanted_list.begin(), wanted_list.end(), on_device(one, u.nic, u.bridge)) == wanted_list.end();
+        });
+    };
+    keep(held.addresses, want.addresses);
+    keep(held.nexthops, want.nexthops);
+    keep(held.routes, want.routes);
+    keep(held.rules, want.rules);
+    keep(held.neighbours, want.neighbours);
+    return held;
+}
+
+// What weft moved to the bridge and is still there.
+held_objects returning(held_objects held, const uplink& u, const std::set<moved_object>& moved) {
+    const auto keep = [&](auto& list) {
+        std::erase_if(list, [&](const auto& one) {
+            return one.protocol == weft_protocol || !moved.contains({u.nic, u.bridge, identity(one, u.bridge)});
+        });
+    };
+    keep(held.addresses);
+    keep(held.nexthops);
+    keep(held.routes);
+    keep(held.rules);
+    keep(held.neighbours);
+    return held;
+}
+
+// A bridge that bears the host's IPv6 must have IPv6, whatever its own part of the fabric needs.
+void keep_ipv6(uplink_moves& out, const std::vector<uplink>& ports) {
+    auto* seen = root_of(out.seen);
+    auto* wanted = root_of(out.wanted);
+    const std::set<moved_object> moved(out.seen.moved.begin(), out.seen.moved.end());
+    for (const auto& u : ports)
+        for (const auto& a : seen->addresses) {
+            const moved_object as{u.nic, u.bridge, identity(a, u.bridge)};
+            if (a.device != u.bridge || !a.address.is_v6() ||
+                (!moved.contains(as) && std::find(out.taken.begin(), out.taken.end(), as) == out.taken.end()))
+                continue;
+            if (const auto at = wanted->sysctls.find("net/ipv6/conf/" + u.bridge + "/disable_ipv6"); at != wanted->sysctls.end()) at->second = "0";
+        }
+}
+
+}  // namespace
+
+bool uplinks_concerned(const host_state& seen, const host_state& wanted) {
+    const auto* root = root_of(seen);
+    if (root == nullptr) return false;
+    if (!seen.moved.empty()) return true;
+    std::set<std::string> holders;
+    for (const auto& a : root->addresses) holders.insert(a.device);
+    const auto all = wanted_uplinks(seen, wanted, *root);
+    return std::any_of(all.begin(), all.end(), [&](const auto& u) { return holders.contains(u.nic); });
+}
+
+result<std::optional<uplink_moves>> move_uplinks(const host_state& seen, const host_state& wanted) {
+    const auto* root = root_of(seen);
+    const auto* want = root_of(wanted);
+    if (root == nullptr) return std::optional<uplink_moves>();
+    const auto ports = wanted_uplinks(seen, wanted, *root);
+    uplink_moves out;
+    const std::set<moved_object> moved(seen.moved.begin(), seen.moved.end());
+    std::set<std::pair<std::string, std::string>> left;
+    for (const auto& m : moved)
+        if (!is_port(ports, m.nic, m.bridge)) left.emplace(m.nic, m.bridge);
+    if (ports.empty() && left.empty()) return std::optional<uplink_moves>();
+    out.seen = seen;
+    out.wanted = wanted;
+    if (root_of(out.wanted) == nullptr) out.wanted.namespaces.insert(out.wanted.namespaces.begin(), namespace_state{});
+
+    const index links(root->links);
+    const index bridges(seen.bridges);
+    for (const auto& [nic, bridge] : left) {
+        if (!links.find(nic)) continue;  // it was taken out of the host, and there is nowhere to go
+        const auto* row = bridges.find(bridge);
+        const uplink u{nic, bridge, false, true, row && row->datapath_type == "netdev", row != nullptr};
+        const auto held = returning(held_by(*root_of(out.seen), bridge), u, moved);
+        if (held.empty()) continue;
+        mover(out, u).run(held);
+        out.uplinks.push_back(u);
+        // Else the host would hear all twice once the NIC's frames are its own again, while the switch still hears them.
+        const auto* local = links.find(bridge);
+        const bool stays = std::any_of(wanted.bridges.begin(), wanted.bridges.end(), [&](const auto& b) { return b.name == bridge; });
+        if (u.userspace && local && local->up && !stays) {
+            auto down = *local;
+            down.up = false;
+            out.back.push_back({"", *local, down, {}});
+        }
+    }
+    for (const auto& u : ports) {
+        if (u.joins)
+            if (auto ok = can_be_port(*root_of(out.seen), seen, wanted, u); !ok) return ok.error();
+        auto held = movable(held_by(*root_of(out.seen), u.nic), u, want);
+        // On a port that was one before, only an address says that somebody set the host up as if it were none, as at a boot.
+        if (held.empty() || (!u.joins && held.addresses.empty())) continue;
+        if (auto ok = can_be_carried(*root_of(out.seen), held, u); !ok) return ok.error();
+        mover(out, u).run(held);
+        out.uplinks.push_back(u);
+    }
+    if (auto ok = path_needs_no_flows(out, ports, seen.moved); !ok) return ok.error();
+    keep_ipv6(out, ports);
+    if (out.uplinks.empty() && out.wanted == wanted) return std::optional<uplink_moves>();
+    return std::optional(std::move(out));
+}
+
+}  // namespace weft
