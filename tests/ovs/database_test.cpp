@@ -100,6 +100,18 @@ TEST_CASE("bridge and port are created, changed and removed", "[ovs]") {
     REQUIRE(why(db.commit(removal)) == "");  // gone already: nothing to do
 }
 
+TEST_CASE("the controllers that somebody set on a bridge are read", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    REQUIRE(db.commit(add_bridge(bridge("br-ex"))).has_value());
+    CHECK(db.snapshot().value()[0].controllers.empty());
+    sw.vsctl({"set-controller", "br-ex", "tcp:127.0.0.1:6653", "ptcp:6654:127.0.0.1"});
+    CHECK(db.snapshot().value()[0].controllers == std::set<std::string>{"tcp:127.0.0.1:6653", "ptcp:6654:127.0.0.1"});
+    sw.vsctl({"del-controller", "br-ex"});
+    CHECK(db.snapshot().value()[0].controllers.empty());
+}
+
 TEST_CASE("tunnels, patch pairs and a missing device", "[ovs]") {
     NEEDS_SWITCH();
     private_switch sw;
