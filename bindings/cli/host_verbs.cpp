@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common.hpp"
+#include "node_state.hpp"
 #include "ports.hpp"
 #include "weft/apply/follow.hpp"
 #include "weft/model/json.hpp"
@@ -17,9 +18,6 @@
 
 namespace weft::cli {
 
-namespace {
-
-// Reads the file, which must have the node.
 fabric fabric_with_node(const options& o) {
     fabric f = load_complete(o, open_values::refuse);
     if (!f.nodes.contains(o.node)) {
@@ -30,12 +28,13 @@ fabric fabric_with_node(const options& o) {
     return f;
 }
 
-// Reads this host's facts, and compiles what the node shall be.
 result<host_state> compiled_here(const options& o, const fabric& f) {
     const auto facts = apply::facts(o.place, f, o.node);
     if (!facts) return facts.error();
     return roles::compile(f, o.node, *facts);
 }
+
+namespace {
 
 host_state wanted_state(const options& o) { return compiled_here(o, fabric_with_node(o)).value(); }
 

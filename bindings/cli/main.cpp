@@ -23,6 +23,8 @@ constexpr verb verbs[] = {
      takes_file | takes_node | takes_place | takes_lock | takes_json, plan},
     {"", "apply", "plan, execute, and undo on failure; with --follow stay and bind the ports that are plugged later",
      takes_file | takes_node | takes_place | takes_lock | takes_json | takes_follow | takes_plan, apply},
+    {"", "watch", "tell what differs from the wanted state as it happens; with --heal put it back",
+     takes_file | takes_node | takes_place | takes_lock | takes_json | takes_heal, watch},
     {"", "remove", "take weft off this host", takes_node | takes_fabric | takes_place | takes_json, remove},
     {"lab", "up", "bring a whole fabric up on this machine", takes_file | takes_name | takes_lock, lab_up},
     {"lab", "down", "take a lab down, also one half made", takes_lab, lab_down},
@@ -54,6 +56,8 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
     }
     if (v.takes & takes_follow)
         sub.add_flag("--follow", o.follow, "stay, and apply anew when a port is plugged into br-int or leaves it");
+    if (v.takes & takes_heal)
+        sub.add_flag("--heal", o.heal, "put back what is weft's and was changed or deleted by others");
     if (v.takes & takes_plan)
         sub.add_option("--plan", o.plan, "only if the steps are those of this file, which `weft plan --json` printed");
     if (v.takes & takes_json) sub.add_flag("--json", o.json, "print JSON");

@@ -15,7 +15,7 @@ struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
     std::string plan;  // --plan: what was agreed to
-    bool json = false, follow = false;
+    bool json = false, follow = false, heal = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
 };
@@ -34,6 +34,7 @@ enum takes : unsigned {
     takes_optional_file = 512,
     takes_follow = 1024,
     takes_plan = 2048,
+    takes_heal = 4096,
 };
 
 struct verb {
@@ -52,6 +53,7 @@ int show(const options&);
 int plan(const options&);
 int apply(const options&);
 int remove(const options&);
+int watch(const options&);
 
 int lab_up(const options&);
 int lab_down(const options&);

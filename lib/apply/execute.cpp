@@ -361,12 +361,14 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
         }
+        if (caller.choose) caller.choose(*p);
         if (p->empty()) return report{0, 0, 0, 0, p->pending, p->quarantined};
         std::vector<ovs::refused_flow> refused;
         done = execute_locked(where, *p, &refused, caller.announce);
         if (done) break;
         if (!quarantine(wanted, refused)) return done;
     }
+    if (caller.choose) return done;
     auto left = make_plan(where, wanted);
     if (!left) return left.error();
     if (!left->empty()) {

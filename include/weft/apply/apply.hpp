@@ -40,6 +40,8 @@ result<report> apply(const place&, const host_state& wanted);
 // same_plan in weft/model/json.hpp gives one), `after` once the state stands.
 struct say {
     std::function<result<void>(const plan&)> before;
+    // May take steps out of the plan, which are not done then and not missed: the state is not read back, the caller looks again himself.
+    std::function<void(plan&)> choose;
     std::function<result<void>()> after;
     bool announce = true;  // false: nobody out there can know the addresses yet, which saves the 100 ms of the announcements
 };
