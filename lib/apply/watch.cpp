@@ -20,9 +20,9 @@ using std::chrono::milliseconds;
 
 // A change often comes in several messages; the first look of a burst waits so long for the last of them.
 constexpr milliseconds quiet{2}, longest_burst{15};
-// What nothing tells of is found by looking; on a large node looks must not cost more than a fiftieth of a processor.
-constexpr milliseconds interval{1500};
-constexpr int longest_share = 50;
+// What nothing tells of is found by looking; on a large node looks must not cost more than a twentieth of a processor.
+constexpr milliseconds interval{1200};
+constexpr int longest_share = 20;
 // Where others change much that is not ours, looks that find nothing are spread.
 constexpr milliseconds longest_gap{500};
 constexpr milliseconds first_pause{100}, longest_pause{5000};

@@ -43,7 +43,7 @@ struct watcher {
     int stop = -1;  // a descriptor; once it is readable, watch() returns at the next moment when no run is under way
 };
 
-// Returns when it is stopped or has ended. Looks when the kernel, the database or the switch tells of a change, and every 1.5 s for
+// Returns when it is stopped or has ended. Looks when the kernel, the database or the switch tells of a change, and every 1.2 s for
 // what nothing tells of, so that what it told is never older. A look reads the node anew: an event that was lost costs nothing.
 // Takes the host's lock for each look, as apply does, and waits where another weft has it.
 void watch(const place&, const watcher&);
