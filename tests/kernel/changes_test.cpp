@@ -36,7 +36,7 @@ TEST_CASE("each change by hand is told, and told once", "[kernel]") {
     auto notices = netlink::change_notices::open(ns.handle()).value();
     CHECK_FALSE(notices.drain().value().changed);
     for (const auto* command :
-         {"ip link add d0 type dummy", "ip link set d0 up", "ip address add 192.0.2.1/24 dev d0", "ip route add 198.51.100.0/24 via 192.0.2.2",
+         {"ip link add d0 type veth peer name d1", "ip link set d1 up", "ip link set d0 up", "ip address add 192.0.2.1/24 dev d0", "ip route add 198.51.100.0/24 via 192.0.2.2",
           "ip route del 198.51.100.0/24", "ip -6 route add 2001:db8::/64 dev d0", "ip rule add from 192.0.2.7 table 7",
           "ip nexthop add id 7 dev d0", "sysctl -w net.ipv4.conf.d0.rp_filter=2", "sysctl -w net.ipv4.conf.d0.forwarding=1", "nft add table inet weft",
           "nft add chain inet weft c", "nft add rule inet weft c accept", "nft flush chain inet weft c", "nft delete table inet weft",
@@ -54,7 +54,8 @@ TEST_CASE("each change by hand is told, and told once", "[kernel]") {
 TEST_CASE("tables of others and found neighbours are not told", "[kernel]") {
     if (!may_make_namespaces()) return;
     const scoped_namespace ns("chg");
-    by_hand(ns, "ip link add d0 type dummy");
+    by_hand(ns, "ip link add d0 type veth peer name d1");
+    by_hand(ns, "ip link set d1 up");
     by_hand(ns, "ip link set d0 up");
     by_hand(ns, "ip address add 192.0.2.1/24 dev d0");
     auto notices = netlink::change_notices::open(ns.handle()).value();
@@ -69,7 +70,8 @@ TEST_CASE("tables of others and found neighbours are not told", "[kernel]") {
 TEST_CASE("a flood that overflows the smallest buffer is a change, and what comes after it is told again", "[kernel]") {
     if (!may_make_namespaces()) return;
     const scoped_namespace ns("chg");
-    by_hand(ns, "ip link add d0 type dummy");
+    by_hand(ns, "ip link add d0 type veth peer name d1");
+    by_hand(ns, "ip link set d1 up");
     by_hand(ns, "ip link set d0 up");
     auto notices = netlink::change_notices::open(ns.handle(), "weft", 1).value();
     by_hand(ns, "sh -c 'for i in $(seq 200); do echo route add 198.51.100.$i/32 dev d0; done | ip -batch -'");

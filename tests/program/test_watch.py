@@ -113,11 +113,12 @@ def test_each_change_is_told_with_what_is_wanted_and_seen_and_that_it_is_over(la
     time.sleep(3)
     assert watch.said[before:] == []  # once
     lab.run(NODE, "ip", "-n", space, "route", "add", *route)
-    # It is another route without weft's mark: the name is taken.
-    assert "foreign" in watch.hear("trouble")["detail"] or watch.find("seen", "route", since=before)
-    lab.run(NODE, "ip", "-n", space, "route", "del", "default")
-    lab.run(NODE, "ip", "-n", space, "route", "add", *route, "proto", "87")
     watch.hear("over", "route", "default")
+    # Another way without weft's mark is somebody else's, and the place is taken.
+    lab.run(NODE, "ip", "-n", space, "route", "replace", "default", "via", "192.168.100.2", "proto", "static")
+    assert "bears no mark" in watch.hear("trouble")["detail"]
+    lab.run(NODE, "ip", "-n", space, "route", "replace", *route)
+    watch.hear("well")
 
     lab.run(NODE, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0")
     told = watch.hear("seen", "sysctl", "arp_ignore", seconds=5)
@@ -145,7 +146,7 @@ def test_what_others_add_and_remove_is_neither_told_nor_touched(lab, start):
     watch = start("--heal")
     space, leg = router(lab)
     inside = ["ip", "netns", "exec", space]
-    made = [["ip", "link", "add", "theirs", "type", "dummy"], ["ip", "link", "set", "theirs", "up"], ["ip", "address", "add", "203.0.113.77/32", "dev", "theirs"],
+    made = [["ip", "link", "add", "theirs", "type", "veth", "peer", "name", "theirs2"], ["ip", "link", "set", "theirs", "up"], ["ip", "address", "add", "203.0.113.77/32", "dev", "theirs"],
             ["ip", "route", "add", "203.0.113.128/25", "dev", "theirs"], ["nft", "add", "table", "inet", "theirs"],
             [*inside, "nft", "add", "table", "inet", "theirs"], [*inside, "ip", "route", "add", "203.0.113.128/25", "dev", leg],
             ["ovs-ofctl", "-OOpenFlow13", "add-flow", "br-int", "cookie=0x1234,table=200,actions=drop"],
@@ -192,7 +193,7 @@ def test_a_switch_that_is_killed_and_started_gets_its_flows_and_an_empty_databas
     flows = lambda: lab.run(NODE, "ovs-ofctl", "-OOpenFlow13", "dump-flows", "br-int", expect=None).stdout.count("cookie=0x77656674")  # noqa: E731
     many = flows()
     lab.kill(NODE, "ovs-vswitchd")
-    assert "does not run" in watch.hear("trouble")["detail"]
+    assert "ovs-vswitchd" in watch.hear("trouble")["detail"]
     lab.start_switchd(NODE)
     eventually(lambda: flows() == many, 20)
     eventually(lambda: in_place(lab), 20)
