@@ -271,8 +271,8 @@ def inside(times):
         last, taken = {}, []
         for i in range(times):
             there, delete, key = objects[i % len(objects)]
-            # A table of rules is one object to the watch.
-            number = (id(there.__self__), key[0]) if kind == "nft rule" else i % len(objects)
+            # A table of rules is one object to the watch; the ports of a switch share flows, and a patch port is its peer's matter.
+            number = {"nft rule": (id(there.__self__), key[0]), "port": "all"}.get(kind, i % len(objects))
             time.sleep(max(0.1, last.get(number, 0) + REST - time.monotonic()))
             start = time.monotonic()
             delete(key)

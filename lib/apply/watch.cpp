@@ -23,8 +23,9 @@ constexpr milliseconds quiet{2}, longest_burst{15};
 // What nothing tells of is found by looking; on a large node looks must not cost more than a twentieth of a processor.
 constexpr milliseconds interval{1200};
 constexpr int longest_share = 20;
-// Where others change much that is not ours, looks that find nothing are spread.
+// Where others change much that is not ours, looks that find nothing are spread, from the fourth in a row on.
 constexpr milliseconds longest_gap{500};
+constexpr unsigned free_looks = 3;
 constexpr milliseconds first_pause{100}, longest_pause{5000};
 
 bool makes_a_link(const plan& p) {
@@ -104,7 +105,7 @@ private:
         const auto calm = std::max(interval, cost_ * longest_share);
         auto due = found_ ? clock::now() : last_ + (trouble_.empty() ? calm : pause_);
         if (const auto next = book_.next(clock::now())) due = std::min(due, *next);
-        const auto earliest = last_ + (trouble_.empty() ? std::min(cost_ * (1 << std::min(idle_, 5u)), longest_gap) : first_pause);
+        const auto earliest = last_ + (trouble_.empty() ? gap() : first_pause);
         for (;;) {
             const auto left = std::chrono::ceil<milliseconds>(due - clock::now());
             const bool told = sources_.wait(std::max(left, milliseconds(0)), watcher_.stop);
@@ -116,6 +117,10 @@ private:
             }
             if (clock::now() >= due) return true;
         }
+    }
+
+    milliseconds gap() const {
+        return idle_ < free_looks ? milliseconds(0) : std::min(cost_ * (2 << std::min(idle_ - free_looks, 5u)), longest_gap);
     }
 
     // Rests for so long, or until the watch is to end.

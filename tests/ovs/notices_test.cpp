@@ -44,6 +44,7 @@ TEST_CASE("flows that others add, change or remove are told; learned ones and qu
     sw.vsctl({"add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"});
     auto monitor = ovs::flow_monitor::open(sw.rundir(), "br0").value();
     CHECK_FALSE(monitor.changed().value());
+    const auto br0 = sw.rundir() + "/br0.mgmt";
     const auto change = [&](std::vector<std::string> words) {
         INFO(words.back());
         sw.ofctl(std::move(words));
@@ -51,16 +52,16 @@ TEST_CASE("flows that others add, change or remove are told; learned ones and qu
         CHECK(monitor.changed().value());
         CHECK_FALSE(monitor.changed().value());
     };
-    change({"add-flow", "br0", "cookie=7,table=3,priority=5,actions=drop"});
-    change({"mod-flows", "br0", "table=3,actions=normal"});
-    change({"del-flows", "br0", "table=3"});
+    change({"add-flow", br0, "cookie=7,table=3,priority=5,actions=drop"});
+    change({"mod-flows", br0, "table=3,actions=normal"});
+    change({"del-flows", br0, "table=3"});
 
     const std::string learned = "cookie=0x7765667400006c6e,table=20,dl_vlan=";
-    for (int i = 1; i < 50; ++i) sw.ofctl({"add-flow", "br0", learned + std::to_string(i) + ",actions=drop"});
-    sw.ofctl({"dump-flows", "br0"});
+    for (int i = 1; i < 50; ++i) sw.ofctl({"add-flow", br0, learned + std::to_string(i) + ",actions=drop"});
+    sw.ofctl({"dump-flows", br0});
     CHECK_FALSE(monitor.changed().value());
-    change({"add-flow", "br0", "cookie=7,table=20,priority=5,actions=drop"});
-    change({"del-flows", "br0"});  // ours among them
+    change({"add-flow", br0, "cookie=7,table=20,priority=5,actions=drop"});
+    change({"del-flows", br0});  // ours among them
 }
 
 TEST_CASE("a switch that goes ends its monitor; without a switch or a bridge there is none", "[ovs]") {
