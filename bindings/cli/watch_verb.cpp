@@ -149,6 +149,12 @@ int watch(const options& o) {
         if (!here) return last.error();
         return compiled_here(o, given);
     };
+    // A node that the watch itself brought up is made from FILE, until somebody applies another one or takes weft off.
+    w.after = [&]() -> result<void> {
+        if (remembered) return {};
+        remembered = true;
+        return apply::remember_fabric(given, o.node);
+    };
     w.tell = [&](const apply::drift& d) { tell.drift(d); };
     w.trouble = [&](const std::string& words) {
         if (here) tell.note(words.empty() ? "well" : "trouble", words.empty() ? "the node can be read again" : words);

@@ -59,6 +59,7 @@ private:
             // Neighbours know the address that comes back, unless its device is another one now.
             caller.announce = makes_a_link(p);
         };
+        if (watcher_.heal) caller.after = watcher_.after;
         found_ = false;
         const auto done = apply(
             where_,

@@ -290,9 +290,11 @@ def test_a_node_that_cannot_be_read_is_told_and_systemd_too_at_an_abstract_addre
         subprocess.run(["ip", "netns", "del", space], check=True)
 
 
-def test_it_ends_when_weft_is_taken_off_the_node(start, lab):
-    lab.on("compute2", "apply")
+def test_a_node_where_nothing_was_applied_is_brought_up_and_the_watch_ends_when_weft_is_taken_off(start, lab):
+    lab.run("compute2", PROGRAM, "remove", "--node", "compute2", "--fabric", "grizzly")
+    assert not in_place(lab, "compute2")
     watch = start("--heal", node="compute2")
+    eventually(lambda: in_place(lab, "compute2"), 20)
     lab.run("compute2", PROGRAM, "remove", "--node", "compute2", "--fabric", "grizzly")
     watch.process.wait(10)
     watch.reader.join(10)

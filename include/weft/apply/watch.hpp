@@ -32,6 +32,8 @@ struct watcher {
     // Puts back what differs, and nothing that is not ours. One object is put back at once, then after pauses that grow from 100 ms
     // to 5 s where somebody else changes it again each time; the others do not wait for it, but for what stands on it.
     bool heal = false;
+    // With `heal`, under the lock after each look that did what it wanted: for what the caller has to remember of the node.
+    std::function<result<void>()> after;
     // Each drift once, and again when it changes, is repaired or is over.
     std::function<void(const drift&)> tell;
     // Why the node cannot be read or repaired as a whole, once for each reason; "" when that is over.
