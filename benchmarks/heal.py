@@ -271,8 +271,9 @@ def inside(times):
         last, taken = {}, []
         for i in range(times):
             there, delete, key = objects[i % len(objects)]
-            # A table of rules is one object to the watch; the ports of a switch share flows, and a patch port is its peer's matter.
-            number = {"nft rule": (id(there.__self__), key[0]), "port": "all"}.get(kind, i % len(objects))
+            # A table of rules is one object to the watch; addresses take others and routes along; the ports of a switch share flows.
+            space = id(there.__self__)
+            number = {"nft rule": (space, key[0]), "address": space, "route": space, "port": "all"}.get(kind, i % len(objects))
             time.sleep(max(0.1, last.get(number, 0) + REST - time.monotonic()))
             start = time.monotonic()
             delete(key)

@@ -51,8 +51,9 @@ const char* to_string(drift_state s) noexcept {
 }
 
 drift_book::times drift_book::pause(unsigned strikes) {
-    if (strikes == 0) return times(0);
-    return std::min(longest_pause, first_pause * (1 << std::min(strikes - 1, 10u)));
+    // Once may be chance, or what another deletion took along.
+    if (strikes < 2) return times(0);
+    return std::min(longest_pause, first_pause * (1 << std::min(strikes - 2, 10u)));
 }
 
 void drift_book::say(entry& e, drift_state state, const std::string& detail) {
@@ -82,7 +83,7 @@ void drift_book::look(const plan& found, clock::time_point now, std::chrono::sys
         const bool again = e.put_back && now - *e.put_back < std::max(calm, 2 * pause(e.strikes));
         e.strikes = again ? e.strikes + 1 : 0;
         e.not_before = now + pause(e.strikes);
-        if (again)
+        if (pause(e.strikes).count() > 0)
             say(e, drift_state::held,
                 "somebody else keeps changing it; it is put back after " + std::to_string(pause(e.strikes).count()) + " ms");
     }
@@ -141,7 +142,7 @@ void drift_book::failed(const plan& p, const std::string& words, clock::time_poi
         e.difference = difference;
         e.open = true;
         e.put_back = now;
-        e.not_before = now + pause(++e.strikes);
+        e.not_before = now + std::max(first_pause, pause(++e.strikes));
         say(e, drift_state::failed, words);
     }
 }

@@ -69,6 +69,7 @@ private:
                 return state;
             },
             caller);
+        if (found_) idle_ = 0;
         last_ = clock::now();
         cost_ = std::chrono::ceil<milliseconds>(last_ - start);
         looked_ = looked_ || done || !chosen.steps.empty();

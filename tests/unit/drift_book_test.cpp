@@ -42,6 +42,18 @@ plan chosen(const drift_book& book, plan p, drift_book::clock::time_point now) {
     return p;
 }
 
+// Somebody has changed it again right after it was put back, twice; what it is to be told is read.
+drift_book::clock::time_point quarrel(drift_book& book, const plan& over, drift_book::clock::time_point now) {
+    for (int i = 0; i < 2; ++i, now += milliseconds(10)) {
+        book.look(over, now, wall);
+        CHECK_FALSE(chosen(book, over, now).empty());
+        book.repaired(over, now);
+    }
+    book.look(over, now, wall);
+    (void)book.news();
+    return now;
+}
+
 using states_t = std::vector<drift_state>;
 
 }  // namespace
@@ -97,8 +109,9 @@ TEST_CASE("another writer is fought with growing pauses and reported; when he st
         if (now > start + milliseconds(50)) CHECK(std::count(news.begin(), news.end(), drift_state::seen) == 0);
     }
     CHECK(repairs >= 6);
-    CHECK(repairs <= 13);           // 0.1 + 0.2 + … + 3.2 s, then every 5 s
-    CHECK(told == 2 * repairs);     // "held" and "repaired" in turn, not once per look
+    CHECK(repairs <= 13);           // twice at once, 0.1 + 0.2 + … + 3.2 s, then every 5 s
+    CHECK(told <= 2 * repairs);     // "held" and "repaired" in turn, not once per look
+    CHECK(told >= 2 * repairs - 2);
     const auto last = book.next(now);
     REQUIRE(last);
     CHECK(*last - now <= drift_book::longest_pause);
@@ -119,9 +132,7 @@ TEST_CASE("who fights over one object holds back no other, but for what stands o
     drift_book book(true);
     const auto fought = missing("10.0.0.0/24");
     const auto other = missing("10.1.0.0/24");
-    book.look(of({fought}), start, wall);
-    book.repaired(of({fought}), start);
-    const auto now = start + milliseconds(10);
+    const auto now = quarrel(book, of({fought}), start);
     book.look(of({fought, other}), now, wall);
     auto p = chosen(book, of({fought, other}), now);
     REQUIRE(p.steps.size() == 1);
@@ -132,8 +143,7 @@ TEST_CASE("who fights over one object holds back no other, but for what stands o
     a.address = *parse_prefix("10.0.0.1/24");
     const step address{"space", std::nullopt, a, {}};
     drift_book second(true);
-    second.look(of({address}), start, wall);
-    second.repaired(of({address}), start);
+    quarrel(second, of({address}), start);
     const auto elsewhere = missing("10.1.0.0/24", "elsewhere");
     second.look(of({address, other, elsewhere}), now, wall);
     p = chosen(second, of({address, other, elsewhere}), now);  // a route may need the address
@@ -141,8 +151,7 @@ TEST_CASE("who fights over one object holds back no other, but for what stands o
     CHECK(p.steps[0].scope == "elsewhere");
 
     drift_book third(true);
-    third.look(of({missing_link("veth1")}), start, wall);
-    third.repaired(of({missing_link("veth1")}), start);
+    quarrel(third, of({missing_link("veth1")}), start);
     third.look(of({missing_link("veth1"), elsewhere}), now, wall);
     CHECK(chosen(third, of({missing_link("veth1"), elsewhere}), now).empty());  // its peer may be anywhere
     REQUIRE(third.next(now));

@@ -29,8 +29,8 @@ struct drift {
 struct watcher {
     // What the node shall be, compiled under the host's lock at each look.
     std::function<result<host_state>()> wanted;
-    // Puts back what differs, and nothing that is not ours. One object is put back at once, then after pauses that grow from 100 ms
-    // to 5 s where somebody else changes it again each time; the others do not wait for it, but for what stands on it.
+    // Puts back what differs, and nothing that is not ours. One object is put back at once, and where somebody else changes it again
+    // each time, from the third time on after pauses that grow from 100 ms to 5 s; the others do not wait for it, but for what stands on it.
     bool heal = false;
     // With `heal`, under the lock after each look that did what it wanted: for what the caller has to remember of the node.
     std::function<result<void>()> after;
