@@ -35,6 +35,8 @@ std::string diagnostics_json(const std::vector<diagnostic>&);
 [[noreturn]] void fail(errc, std::string operation, std::string object, std::string detail);
 void print(const std::string& text);  // and a newline if it lacks one
 
+// Reads the file, which must have the node.
+fabric fabric_with_node(const options&);
 // Reads this host's facts, and compiles what the node shall be.
 result<host_state> compiled_here(const apply::place&, const fabric&, const std::string& node);
 // The options that name this place again, for a command that the user is told to give; "" for the host's own.

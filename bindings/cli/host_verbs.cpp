@@ -17,9 +17,6 @@
 
 namespace weft::cli {
 
-namespace {
-
-// Reads the file, which must have the node.
 fabric fabric_with_node(const options& o) {
     fabric f = load_complete(o, open_values::refuse);
     if (!f.nodes.contains(o.node)) {
@@ -29,6 +26,8 @@ fabric fabric_with_node(const options& o) {
     }
     return f;
 }
+
+namespace {
 
 host_state wanted_state(const options& o) { return compiled_here(o.place, fabric_with_node(o), o.node).value(); }
 

@@ -23,6 +23,8 @@ constexpr verb verbs[] = {
      takes_file | takes_node | takes_place | takes_lock | takes_json, plan},
     {"", "apply", "plan, execute, and undo on failure; with --follow stay and bind the ports that are plugged later",
      takes_file | takes_node | takes_place | takes_lock | takes_json | takes_follow | takes_plan | takes_confirm, apply},
+    {"", "watch", "tell what differs from the wanted state as it happens; with --heal put it back",
+     takes_file | takes_node | takes_place | takes_lock | takes_json | takes_heal, watch},
     {"", "remove", "take weft off this host", takes_node | takes_fabric | takes_place | takes_json | takes_confirm, remove},
     {"", "confirm", "make the change that waits for it final", takes_place | takes_json, confirm},
     {"", "rollback", "take back the change that waits to be confirmed, now", takes_place | takes_json, rollback},
@@ -58,6 +60,8 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
     }
     if (v.takes & takes_follow)
         sub.add_flag("--follow", o.follow, "stay, and apply anew when a port is plugged into br-int or leaves it");
+    if (v.takes & takes_heal)
+        sub.add_flag("--heal", o.heal, "put back what is weft's and was changed or deleted by others");
     if (v.takes & takes_plan)
         sub.add_option("--plan", o.plan, "only if the steps are those of this file, which `weft plan --json` printed");
     if (v.takes & takes_confirm)

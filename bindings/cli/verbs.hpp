@@ -16,7 +16,7 @@ struct options {
     std::string lock;  // --lock: another lock file than the one beside FILE
     std::string plan;  // --plan: what was agreed to
     std::uint32_t confirm = 0;  // --confirm: seconds
-    bool json = false, follow = false, discard = false;
+    bool json = false, follow = false, discard = false, heal = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"
 };
@@ -37,6 +37,7 @@ enum takes : unsigned {
     takes_plan = 2048,
     takes_confirm = 4096,
     takes_discard = 8192,
+    takes_heal = 16384,
 };
 
 struct verb {
@@ -55,6 +56,7 @@ int show(const options&);
 int plan(const options&);
 int apply(const options&);
 int remove(const options&);
+int watch(const options&);
 
 int confirm(const options&);
 int rollback(const options&);

@@ -98,7 +98,7 @@ result<void> verified(const place& where, const host_state& wanted) {
 result<report> apply_locked(const place& where, const host_state& given, const say& caller) {
     host_state wanted = given;
     bool agreed = !caller.before;
-    change_checks checks(where, caller.announce ? wanted.checks : std::vector<host_check>{});
+    change_checks checks(where, caller.announce && !caller.choose ? wanted.checks : std::vector<host_check>{});
     auto header = header_for("apply", caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
@@ -108,6 +108,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
         }
+        if (caller.choose) caller.choose(*p);
         if (p->empty()) {
             header.fabric = p->fabric;
             header.node = p->node;
@@ -131,7 +132,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         }
         auto made = report_since(start, *p);
         if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
-        if (auto ok = verified(where, wanted); !ok) return run->take_back(ok.error());
+        if (auto ok = caller.choose ? result<void>() : verified(where, wanted); !ok) return run->take_back(ok.error());
         if (auto ok = run->finish(); !ok) return ok.error();
         made.confirm_within = caller.confirm;
         made.failed_checks = checks.still_failed();

@@ -5,9 +5,13 @@
 
 #include "core/fault.hpp"
 #include "ovs/rows.hpp"
+#include "ovs/unix_socket.hpp"
 #include "ovs/worker.hpp"
 
+#include <sys/eventfd.h>
+
 #include <atomic>
+#include <cerrno>
 
 namespace weft::ovs {
 namespace {
@@ -161,7 +165,13 @@ private:
 struct database::impl {
     std::shared_ptr<worker> thread;
     std::shared_ptr<session> target;
-    ~impl() { thread->detach(target); }
+    unique_fd event;
+    ~impl() {
+        if (event.get() >= 0) {
+            thread->unlisten(target, event.get());
+        }
+        thread->detach(target);
+    }
 };
 
 database::database(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
@@ -172,7 +182,7 @@ database::~database() = default;
 result<database> database::connect(const std::string& rundir, std::chrono::milliseconds deadline) {
     auto thread = worker::instance();
     auto target = thread->attach(rundir + "/db.sock");
-    database db(std::unique_ptr<impl>(new impl{std::move(thread), std::move(target)}));
+    database db(std::unique_ptr<impl>(new impl{std::move(thread), std::move(target), unique_fd()}));
     connect_operation op("connect to database", after(deadline));
     db.impl_->thread->run(db.impl_->target, op);
     if (op.failure) {
@@ -218,6 +228,17 @@ result<std::vector<port_outcome>> database::commit(const change_set& changes, st
         return ok.error();
     }
     return std::move(op.outcomes);
+}
+
+result<int> database::notices() {
+    if (impl_->event.get() < 0) {
+        impl_->event = unique_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        if (impl_->event.get() < 0) {
+            return errno_error(errno, "watch database", impl_->target->socket);
+        }
+        impl_->thread->listen(impl_->target, impl_->event.get());
+    }
+    return impl_->event.get();
 }
 
 std::uint64_t database::writes() noexcept { return writes_done; }

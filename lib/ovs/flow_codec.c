@@ -16,6 +16,7 @@
 #include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-errors.h"
 #include "openvswitch/ofp-flow.h"
+#include "openvswitch/ofp-monitor.h"
 #include "openvswitch/ofp-msgs.h"
 #include "openvswitch/ofp-packet.h"
 #include "openvswitch/ofp-port.h"
@@ -190,6 +191,18 @@ void weft_encode_flow_dump(uint8_t version, struct weft_message *out) {
     match_init_catchall(&fsr.match);
     hand_out(ofputil_encode_flow_stats_request(&fsr, protocol_of(version)), out);
 }
+void weft_encode_flow_monitor(uint8_t version, struct weft_message *out) {
+    struct ofputil_flow_monitor_request request = {.id = 1,
+                                                   .command = OFPFMC_ADD,
+                                                   .flags = OFPFMF_ADD | OFPFMF_REMOVED | OFPFMF_MODIFY,
+                                                   .out_port = OFPP_ANY,
+                                                   .out_group = OFPG_ANY,
+                                                   .table_id = OFPTT_ALL};
+    match_init_catchall(&request.match);
+    struct ofpbuf *b = ofpbuf_new(0);
+    ofputil_append_flow_monitor_request(&request, b, protocol_of(version));
+    hand_out(b, out);
+}
 // The identifier of an echo is no field of a flow; it is put into the packet that was made with 0.
 static void set_echo_id(struct dp_packet *packet, const struct flow *flow, uint16_t id) {
     const ovs_be16 now = htons(id);
@@ -264,6 +277,7 @@ enum weft_message_kind weft_message_kind(const uint8_t *data, size_t size) {
     case OFPTYPE_BARRIER_REPLY: return WEFT_BARRIER;
     case OFPTYPE_BUNDLE_CONTROL: return WEFT_BUNDLE;
     case OFPTYPE_FLOW_STATS_REPLY: return WEFT_FLOWS;
+    case OFPTYPE_FLOW_MONITOR_STATS_REPLY: return WEFT_FLOW_UPDATES;
     default: return WEFT_OTHER;
     }
 }
@@ -310,4 +324,18 @@ bool weft_flows_decode(const uint8_t *data, size_t size, const struct weft_ports
             return answer == EOF;
         }
     }
+}
+
+bool weft_updates_concern(const uint8_t *data, size_t size, uint64_t ignored_cookie) {
+    struct ofpbuf b = ofpbuf_const_initializer(data, size);
+    bool concern = false;
+    for (int answer = 0; !answer && !concern;) {
+        struct ofputil_flow_update update;
+        struct ofpbuf ofpacts;
+        ofpbuf_init(&ofpacts, 256);
+        answer = ofputil_decode_flow_update(&update, &b, &ofpacts);
+        concern = answer ? answer != EOF : update.event > OFPFME_MODIFIED || ntohll(update.cookie) != ignored_cookie;
+        ofpbuf_uninit(&ofpacts);
+    }
+    return concern;
 }

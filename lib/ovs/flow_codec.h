@@ -44,9 +44,11 @@ void weft_encode_flow_dump(uint8_t version, struct weft_message *out);
 // A packet of `flow` (exact, as ovs-ofctl compose-packet takes it) sent from the controller's port through `actions`. ICMP echoes get
 // `icmp_id`. On failure returns the parser's words (to be freed), else NULL.
 char *weft_encode_packet_out(const char *flow, uint16_t icmp_id, const char *actions, uint8_t version, struct weft_message *out);
+// Asks to be told of every flow that is added, changed or removed from now on, by whomever.
+void weft_encode_flow_monitor(uint8_t version, struct weft_message *out);
 void weft_encode_echo_reply(const uint8_t *request, size_t size, struct weft_message *out);
 
-enum weft_message_kind { WEFT_HELLO, WEFT_ERROR, WEFT_ECHO, WEFT_BARRIER, WEFT_BUNDLE, WEFT_FLOWS, WEFT_OTHER, WEFT_BROKEN };
+enum weft_message_kind { WEFT_HELLO, WEFT_ERROR, WEFT_ECHO, WEFT_BARRIER, WEFT_BUNDLE, WEFT_FLOWS, WEFT_FLOW_UPDATES, WEFT_OTHER, WEFT_BROKEN };
 enum { WEFT_HEADER_SIZE = 8 };
 size_t weft_message_size(const uint8_t *header);
 uint32_t weft_message_xid(const uint8_t *header);
@@ -56,6 +58,8 @@ char *weft_error_text(const uint8_t *data, size_t size);
 // Calls fn with each flow of a reply; the strings live during the call. False: the reply is malformed.
 bool weft_flows_decode(const uint8_t *data, size_t size, const struct weft_ports *,
                        void (*fn)(void *aux, const struct weft_flow *), void *aux, bool *more);
+// Whether a message of updates tells of a flow whose cookie is another than `ignored`; true also where it cannot be decoded.
+bool weft_updates_concern(const uint8_t *data, size_t size, uint64_t ignored_cookie);
 
 #ifdef __cplusplus
 }

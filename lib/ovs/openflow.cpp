@@ -77,56 +77,106 @@ result<void> openflow_connection::wait() {
         return {};
     }
     if (p.revents & POLLOUT) {
-        const auto done = ::send(fd_.get(), out_.data() + sent_, out_.size() - sent_, MSG_NOSIGNAL);
-        if (done > 0) {
-            sent_ += static_cast<std::size_t>(done);
-            if (sent_ == out_.size()) {
-                out_.clear();
-                sent_ = 0;
-            }
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return fail(broken_, std::strerror(errno));
+        if (auto ok = write_some(); !ok) {
+            return ok;
         }
     }
     if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
-        std::array<std::uint8_t, 65536> chunk;
-        const auto got = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
-        if (got > 0) {
-            in_.insert(in_.end(), chunk.begin(), chunk.begin() + got);
-        } else if (got == 0) {
-            return fail(broken_, "the switch closed the connection");
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return fail(broken_, std::strerror(errno));
+        if (auto ok = read_some(); !ok) {
+            return ok.error();
         }
     }
     return {};
 }
 
+result<void> openflow_connection::write_some() {
+    const auto done = ::send(fd_.get(), out_.data() + sent_, out_.size() - sent_, MSG_NOSIGNAL);
+    if (done > 0) {
+        sent_ += static_cast<std::size_t>(done);
+        if (sent_ == out_.size()) {
+            out_.clear();
+            sent_ = 0;
+        }
+    } else if (errno != EAGAIN && errno != EINTR) {
+        return fail(broken_, std::strerror(errno));
+    }
+    return {};
+}
+
+result<bool> openflow_connection::read_some() {
+    std::array<std::uint8_t, 65536> chunk;
+    const auto got = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
+    if (got > 0) {
+        in_.insert(in_.end(), chunk.begin(), chunk.begin() + got);
+        return true;
+    }
+    if (got == 0) {
+        return fail(broken_, "the switch closed the connection");
+    }
+    if (errno != EAGAIN && errno != EINTR) {
+        return fail(broken_, std::strerror(errno));
+    }
+    return false;
+}
+
+// The next whole message of those that were read. Echo requests are answered on the way.
+result<std::optional<std::vector<std::uint8_t>>> openflow_connection::taken_message() {
+    while (in_.size() - taken_ >= WEFT_HEADER_SIZE) {
+        const auto size = weft_message_size(in_.data() + taken_);
+        if (size < WEFT_HEADER_SIZE) {
+            return fail(errc::protocol_error, "a message shorter than its header");
+        }
+        if (in_.size() - taken_ < size) {
+            break;
+        }
+        std::vector<std::uint8_t> message(in_.begin() + static_cast<std::ptrdiff_t>(taken_),
+                                          in_.begin() + static_cast<std::ptrdiff_t>(taken_ + size));
+        taken_ += size;
+        if (weft_message_kind(message.data(), message.size()) != WEFT_ECHO) {
+            return std::optional(std::move(message));
+        }
+        weft_message reply{};
+        weft_encode_echo_reply(message.data(), message.size(), &reply);
+        send(reply);
+    }
+    // Only what has not been taken yet stays; this keeps the buffer at about one chunk.
+    in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(taken_));
+    taken_ = 0;
+    return std::optional<std::vector<std::uint8_t>>();
+}
+
 result<std::vector<std::uint8_t>> openflow_connection::receive() {
     for (;;) {
-        while (in_.size() - taken_ >= WEFT_HEADER_SIZE) {
-            const auto size = weft_message_size(in_.data() + taken_);
-            if (size < WEFT_HEADER_SIZE) {
-                return fail(errc::protocol_error, "a message shorter than its header");
-            }
-            if (in_.size() - taken_ < size) {
-                break;
-            }
-            std::vector<std::uint8_t> message(in_.begin() + static_cast<std::ptrdiff_t>(taken_),
-                                              in_.begin() + static_cast<std::ptrdiff_t>(taken_ + size));
-            taken_ += size;
-            if (weft_message_kind(message.data(), message.size()) != WEFT_ECHO) {
-                return message;
-            }
-            weft_message reply{};
-            weft_encode_echo_reply(message.data(), message.size(), &reply);
-            send(reply);
+        auto message = taken_message();
+        if (!message) {
+            return message.error();
         }
-        // Only what has not been taken yet stays; this keeps the buffer at about one chunk.
-        in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(taken_));
-        taken_ = 0;
+        if (*message) {
+            return std::move(**message);
+        }
         if (auto ok = wait(); !ok) {
             return ok.error();
+        }
+    }
+}
+
+result<std::optional<std::vector<std::uint8_t>>> openflow_connection::poll() {
+    for (;;) {
+        auto message = taken_message();
+        if (!message || *message) {
+            return message;
+        }
+        if (sent_ < out_.size()) {
+            if (auto ok = write_some(); !ok) {
+                return ok.error();
+            }
+        }
+        const auto more = read_some();
+        if (!more) {
+            return more.error();
+        }
+        if (!*more) {
+            return message;
         }
     }
 }

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ public:
     std::uint32_t send(weft_message&);
     // The next message. Echo requests are answered and never seen here.
     result<std::vector<std::uint8_t>> receive();
+    // What is there already, without waiting; nothing where no whole message is. For connections that stay, so the deadline does
+    // not count. Sends what is queued as far as it goes.
+    result<std::optional<std::vector<std::uint8_t>>> poll();
+    int fd() const { return fd_.get(); }
     // What a broken connection means from now on.
     void set_broken(errc code) { broken_ = code; }
     error fail(errc code, std::string detail) const { return {code, operation_, object_, std::move(detail), 0}; }
@@ -36,6 +41,9 @@ public:
 private:
     openflow_connection() = default;
     result<void> wait();
+    result<void> write_some();
+    result<bool> read_some();  // whether there was anything
+    result<std::optional<std::vector<std::uint8_t>>> taken_message();
 
     unique_fd fd_;
     std::string operation_, object_;

@@ -132,7 +132,7 @@ std::shared_ptr<session> worker::attach(std::string socket) {
     }
     auto s = std::make_shared<session>();
     s->socket = std::move(socket);
-    slots_.push_back({s, {}, 1});
+    slots_.push_back({s, {}, 1, {}, {}});
     return s;
 }
 
@@ -151,6 +151,24 @@ void worker::run(const std::shared_ptr<session>& s, operation& op) {
     it->queue.push_back(&op);
     wake();
     done_.wait(lock, [&] { return std::find(it->queue.begin(), it->queue.end(), &op) == it->queue.end(); });
+}
+
+void worker::listen(const std::shared_ptr<session>& s, int event) {
+    std::lock_guard lock(mutex_);
+    for (auto& x : slots_) {
+        if (x.target == s) {
+            x.listeners.push_back(event);
+        }
+    }
+}
+
+void worker::unlisten(const std::shared_ptr<session>& s, int event) {
+    std::lock_guard lock(mutex_);
+    for (auto& x : slots_) {
+        if (x.target == s) {
+            std::erase(x.listeners, event);
+        }
+    }
 }
 
 void worker::loop() {
@@ -183,6 +201,15 @@ void worker::loop() {
             auto& s = *slot->target;
             if (s.idl) {
                 weft_idl_run(s.idl);
+            }
+            const std::pair<const void*, unsigned int> now{s.broken() ? nullptr : s.idl, s.broken() ? 0 : weft_idl_seqno(s.idl)};
+            if (now != slot->told) {
+                std::lock_guard lock(mutex_);
+                slot->told = now;
+                for (const int fd : slot->listeners) {
+                    const std::uint64_t one = 1;
+                    [[maybe_unused]] const auto n = ::write(fd, &one, sizeof one);
+                }
             }
             if (!op) {
                 continue;

@@ -15,6 +15,8 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace weft::ovs {
 
@@ -69,12 +71,17 @@ public:
     std::shared_ptr<session> attach(std::string socket);
     void detach(std::shared_ptr<session>);  // the last one waits until the worker has let go of it
     void run(const std::shared_ptr<session>&, operation&);
+    // An eventfd that is written to whenever the session's data may have changed, its connection is lost, or it has another one.
+    void listen(const std::shared_ptr<session>&, int event);
+    void unlisten(const std::shared_ptr<session>&, int event);
 
 private:
     struct slot {
         std::shared_ptr<session> target;
         std::deque<operation*> queue;
         int users = 0;  // at 0 the worker closes it
+        std::vector<int> listeners;
+        std::pair<const void*, unsigned int> told;  // connection and number of its data, as the listeners know
     };
     worker();
     void loop();

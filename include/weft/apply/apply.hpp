@@ -43,6 +43,9 @@ result<report> apply(const place&, const host_state& wanted);
 struct say {
     // To the plan, under the host's lock: an error ends the run with nothing touched (as same_plan in weft/model/json.hpp gives one).
     std::function<result<void>(const plan&)> before;
+    // May take steps out of the plan, which are not done then and not missed: the state is not read back, nor are its checks run; the caller
+    // looks again himself.
+    std::function<void(plan&)> choose;
     // The fabric, complete, that the state was compiled from: remembered once the state stands, see remembered_fabric.
     std::optional<fabric> made_from;
     // false: nobody is out there yet. It saves the 100 ms of the announcements, and the checks, which nobody could answer.

@@ -38,6 +38,8 @@ public:
     result<std::vector<bridge_row>> snapshot();
     // The rows as soon as they differ from `known`, or as they are when the time is over. Errors: unavailable (the server went).
     result<std::vector<bridge_row>> wait_change(const std::vector<bridge_row>& known, std::chrono::milliseconds patience);
+    // Readable once anything may have changed since it was read last (as an eventfd is), or the server went. It is this object's.
+    result<int> notices();
     // One transaction: mutations only (Bridge.ports and Open_vSwitch.bridges are never set whole; of the maps only keys named
     // in before or after are touched). Idempotent, repeated on TRY_AGAIN up to 5 times. Then one wait for cur_cfg, then ofport
     // and error of each interface added or changed. Errors: timed_out (vswitchd did not catch up; the rows stand), protocol_error
