@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a fabric file to the state of the node that this host is, for the verbs that look at a host. May include: weft headers.
+// From a fabric file to the state of the node that this host is, for the verbs that look at a host. May include: weft
+// headers.
 #pragma once
 
 #include "common.hpp"
