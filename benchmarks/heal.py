@@ -255,16 +255,16 @@ class Database:
 def inside(times):
     """Runs on the node; prints kind → milliseconds as JSON."""
     spaces = [Space("")] + [Space(n) for n in sorted(os.listdir("/run/netns"))] if os.path.isdir("/run/netns") else [Space("")]
-    kinds = {"route": [(s.routes, s.delete_route) for s in spaces], "address": [(s.addresses, s.delete_address) for s in spaces],
-             "nft rule": [(s.rules, s.delete_rule) for s in spaces]}
+    # Connections to the switch are made when they are needed: it closes those that are silent for a minute.
+    kinds = {"route": lambda: [(s.routes, s.delete_route) for s in spaces], "address": lambda: [(s.addresses, s.delete_address) for s in spaces],
+             "nft rule": lambda: [(s.rules, s.delete_rule) for s in spaces]}
     if os.path.exists("/run/openvswitch/db.sock"):
-        bridges = [Bridge(n) for n in ("br-int", "br-tun") if os.path.exists(f"/run/openvswitch/{n}.mgmt")]
-        kinds["flow"] = [(b.flows, b.delete_flow) for b in bridges]
-        database = Database()
-        kinds["port"] = [(database.ports, database.delete_port)]
+        names = [n for n in ("br-int", "br-tun") if os.path.exists(f"/run/openvswitch/{n}.mgmt")]
+        kinds["flow"] = lambda: [(b.flows, b.delete_flow) for b in map(Bridge, names)]
+        kinds["port"] = lambda: [(d.ports, d.delete_port) for d in [Database()]]
     out = {}
     for kind, places in kinds.items():
-        objects = [(there, delete, key) for there, delete in places for key in there()]
+        objects = [(there, delete, key) for there, delete in places() for key in there()]
         if not objects:
             continue
         random.shuffle(objects)

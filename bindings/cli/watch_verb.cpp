@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verb `watch`: what a node differs in, line by line as it happens, and repaired with --heal. Runs in the foreground and speaks to
-// systemd where that started it (sd_notify(3): READY, WATCHDOG). May include: weft headers and Boost.JSON.
+// The verb `watch`: what a node differs in, line by line as it happens, and repaired with --heal. Runs in the
+// foreground and speaks to systemd where that started it (sd_notify(3): READY, WATCHDOG). May include: weft headers and
+// Boost.JSON.
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -134,7 +135,8 @@ int watch(const options& o) {
     apply::watcher w;
     w.heal = o.heal;
     w.stop = signals.fd();
-    // As with --follow, what was applied last is the node's wanted state, whoever applied it; FILE is, until somebody did.
+    // As with --follow, what was applied last is the node's wanted state, whoever applied it; FILE is, until somebody
+    // did.
     w.wanted = [&]() -> result<host_state> {
         auto last = apply::remembered_fabric(given.name, o.node);
         if (last) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The book's rules. Objects are known by kind, scope and name; the steps of one object in one plan (made, then configured) are one
-// difference. May include: core, model.
+// The book's rules. Objects are known by kind, scope and name; the steps of one object in one plan (made, then
+// configured) are one difference. May include: core, model.
 #include "apply/drift_book.hpp"
 
 #include <algorithm>
@@ -15,7 +15,8 @@ std::string key_of(const step& s) {
     std::string key = s.object_kind() + "\n" + s.scope + "\n" + s.object_name();
     // The name of a route for people leaves these out.
     const auto& o = s.after ? *s.after : *s.before;
-    if (const auto* r = std::get_if<route>(&o)) key += "\n" + std::to_string(r->table) + "\n" + std::to_string(r->metric);
+    if (const auto* r = std::get_if<route>(&o))
+        key += "\n" + std::to_string(r->table) + "\n" + std::to_string(r->metric);
     return key;
 }
 
@@ -41,11 +42,16 @@ std::string bridge_of(const step& s) { return is<ovs::bridge_row>(s) ? s.object_
 
 const char* to_string(drift_state s) noexcept {
     switch (s) {
-        case drift_state::seen: return "seen";
-        case drift_state::repaired: return "repaired";
-        case drift_state::held: return "held";
-        case drift_state::failed: return "failed";
-        case drift_state::over: return "over";
+        case drift_state::seen:
+            return "seen";
+        case drift_state::repaired:
+            return "repaired";
+        case drift_state::held:
+            return "held";
+        case drift_state::failed:
+            return "failed";
+        case drift_state::over:
+            return "over";
     }
     return "";
 }
@@ -85,14 +91,16 @@ void drift_book::look(const plan& found, clock::time_point now, std::chrono::sys
         e.not_before = now + pause(e.strikes);
         if (pause(e.strikes).count() > 0)
             say(e, drift_state::held,
-                "somebody else keeps changing it; it is put back after " + std::to_string(pause(e.strikes).count()) + " ms");
+                "somebody else keeps changing it; it is put back after " + std::to_string(pause(e.strikes).count()) +
+                    " ms");
     }
     for (auto at = entries_.begin(); at != entries_.end();) {
         auto& e = at->second;
         const bool differs = objects.contains(at->first);
         if (!differs && e.open && e.told) say(e, drift_state::over, "");
         e.open = differs;
-        const bool forgotten = !differs && (!e.put_back || now - *e.put_back > 2 * std::max(calm, 2 * pause(e.strikes)));
+        const bool forgotten =
+            !differs && (!e.put_back || now - *e.put_back > 2 * std::max(calm, 2 * pause(e.strikes)));
         at = forgotten ? entries_.erase(at) : std::next(at);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a watcher knows of each object that differed: what it has told of it, how often it put it back, and when it may do so again.
-// Pure: the time is given. Private to apply. May include: core, model.
+// What a watcher knows of each object that differed: what it has told of it, how often it put it back, and when it may
+// do so again. Pure: the time is given. Private to apply. May include: core, model.
 #pragma once
 
 #include <chrono>
@@ -30,7 +30,8 @@ public:
     void choose(plan&, clock::time_point now) const;
     // The steps of this plan were run, or failed with these words.
     void repaired(const plan&, clock::time_point now);
-    // A failed run was undone. Where the words name a step, only its object waits for longer and longer, and the others do not.
+    // A failed run was undone. Where the words name a step, only its object waits for longer and longer, and the others
+    // do not.
     void failed(const plan&, const std::string& words, clock::time_point now);
     // When the next object that waits may be put back.
     std::optional<clock::time_point> next(clock::time_point now) const;

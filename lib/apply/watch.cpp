@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop of watch(): wait for news, let a burst end, look, repair, tell. A look is a run of apply from which the book takes the steps
-// that are not to be done, all of them where nothing is to be repaired; so there is no second way to read or to change a node.
-// May include: core, model, netlink, ovs.
+// The loop of watch(): wait for news, let a burst end, look, repair, tell. A look is a run of apply from which the book
+// takes the steps that are not to be done, all of them where nothing is to be repaired; so there is no second way to
+// read or to change a node. May include: core, model, netlink, ovs.
 #include "weft/apply/watch.hpp"
 
 #include <poll.h>
@@ -29,7 +29,8 @@ constexpr unsigned free_looks = 3;
 constexpr milliseconds first_pause{100}, longest_pause{5000};
 
 bool makes_a_link(const plan& p) {
-    return std::any_of(p.steps.begin(), p.steps.end(), [](const step& s) { return !s.before && std::holds_alternative<link>(*s.after); });
+    return std::any_of(p.steps.begin(), p.steps.end(),
+                       [](const step& s) { return !s.before && std::holds_alternative<link>(*s.after); });
 }
 
 class loop {
@@ -93,7 +94,9 @@ private:
         } else if (done.error().code == errc::incomplete) {
             // All is done but for services, or for connections that could not be cut.
             plan services, others;
-            for (const auto& s : chosen.steps) (std::holds_alternative<service>(s.after ? *s.after : *s.before) ? services : others).steps.push_back(s);
+            for (const auto& s : chosen.steps)
+                (std::holds_alternative<service>(s.after ? *s.after : *s.before) ? services : others)
+                    .steps.push_back(s);
             book_.repaired(others, last_);
             book_.failed(services, done.error().message(), last_);
         } else {
@@ -114,7 +117,9 @@ private:
             if (stopped(milliseconds(0))) return false;
             if (told && sources_.drain()) {
                 idle_ = clock::now() - last_ < longest_gap && !found_ ? idle_ + 1 : 0;
-                for (const auto end = clock::now() + longest_burst; clock::now() < end && sources_.wait(quiet, watcher_.stop);) sources_.drain();
+                for (const auto end = clock::now() + longest_burst;
+                     clock::now() < end && sources_.wait(quiet, watcher_.stop);)
+                    sources_.drain();
                 return !stopped(std::chrono::ceil<milliseconds>(earliest - clock::now()));
             }
             if (clock::now() >= due) return true;
@@ -122,7 +127,8 @@ private:
     }
 
     milliseconds gap() const {
-        return idle_ < free_looks ? milliseconds(0) : std::min(cost_ * (2 << std::min(idle_ - free_looks, 5u)), longest_gap);
+        return idle_ < free_looks ? milliseconds(0)
+                                  : std::min(cost_ * (2 << std::min(idle_ - free_looks, 5u)), longest_gap);
     }
 
     // Rests for so long, or until the watch is to end.

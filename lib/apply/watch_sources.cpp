@@ -26,7 +26,8 @@ std::uint64_t identity_of(const std::string& name) {
 
 }  // namespace
 
-change_sources::change_sources(const place& where) : where_(where), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {}
+change_sources::change_sources(const place& where)
+    : where_(where), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {}
 
 change_sources::~change_sources() {
     if (inotify_ >= 0) ::close(inotify_);
@@ -50,7 +51,8 @@ void change_sources::cover_namespace(const std::string& name) {
     if (!handle) return;
     struct stat s {};
     if (::fstat(handle->fd(), &s) != 0) return;
-    if (auto notices = netlink::change_notices::open(*handle)) spaces_.emplace(name, space{s.st_ino, std::move(*notices)});
+    if (auto notices = netlink::change_notices::open(*handle))
+        spaces_.emplace(name, space{s.st_ino, std::move(*notices)});
 }
 
 void change_sources::cover(const host_state& wanted) {
@@ -71,8 +73,10 @@ void change_sources::cover(const host_state& wanted) {
     for (const auto& b : wanted.bridges) {
         if (flows_.contains(b.name) || mute_bridges_[b.name]) continue;
         auto opened = ovs::flow_monitor::open(where_.ovs_rundir, b.name);
-        if (opened) flows_.emplace(b.name, std::move(*opened));
-        else mute_bridges_[b.name] = opened.error().code == errc::unsupported;
+        if (opened)
+            flows_.emplace(b.name, std::move(*opened));
+        else
+            mute_bridges_[b.name] = opened.error().code == errc::unsupported;
     }
 }
 
@@ -90,7 +94,8 @@ bool change_sources::wait(std::chrono::milliseconds timeout, int stop) {
     add(stop);
     const auto ms = std::clamp<std::int64_t>(timeout.count(), 0, 60000);
     if (::poll(set_.data(), set_.size(), static_cast<int>(ms)) <= 0) return false;
-    return std::any_of(set_.begin(), set_.begin() + static_cast<std::ptrdiff_t>(told), [](const pollfd& p) { return p.revents != 0; });
+    return std::any_of(set_.begin(), set_.begin() + static_cast<std::ptrdiff_t>(told),
+                       [](const pollfd& p) { return p.revents != 0; });
 }
 
 // A namespace that lost its name is let go at once: our sockets would keep it and its devices alive.
@@ -104,7 +109,8 @@ bool change_sources::drain_folders() {
             const auto* e = reinterpret_cast<const inotify_event*>(buffer.data() + at);
             const std::string name = e->len > 0 ? e->name : "";
             // Of the switch's folder only what a switch is reached by: its log, lock and pid files come and go too.
-            any = any || e->wd != switch_folder_ || name.ends_with(".sock") || name.ends_with(".mgmt") || name.ends_with(".ctl");
+            any = any || e->wd != switch_folder_ || name.ends_with(".sock") || name.ends_with(".mgmt") ||
+                  name.ends_with(".ctl");
             if (e->wd == switch_folder_) mute_bridges_.clear();
             at += sizeof(inotify_event) + e->len;
         }

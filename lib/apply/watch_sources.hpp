@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// All that tells a watcher to look again: notices of each namespace, of the database and of each bridge's flows, and the folders
-// where namespaces and the switch's sockets come and go. They say that something changed and never what, so that a lost event costs
-// nothing. What has no notices (most sysctls, services) is for the watcher's look at intervals. Private to apply.
-// May include: core, model, netlink, ovs.
+// All that tells a watcher to look again: notices of each namespace, of the database and of each bridge's flows, and
+// the folders where namespaces and the switch's sockets come and go. They say that something changed and never what, so
+// that a lost event costs nothing. What has no notices (most sysctls, services) is for the watcher's look at intervals.
+// Private to apply. May include: core, model, netlink, ovs.
 #pragma once
 
 #include <poll.h>
@@ -27,8 +27,8 @@ public:
     change_sources(const change_sources&) = delete;
     change_sources& operator=(const change_sources&) = delete;
 
-    // Opens what the state has and is there, closes what went. Before the host is read, so that nothing changes unseen between the
-    // two. What cannot be opened is tried again at the next call.
+    // Opens what the state has and is there, closes what went. Before the host is read, so that nothing changes unseen
+    // between the two. What cannot be opened is tried again at the next call.
     void cover(const host_state& wanted);
     // Waits until something changed, `stop` is readable or the time is over. Gives whether something changed.
     bool wait(std::chrono::milliseconds timeout, int stop);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two sockets, one of rtnetlink and one of nftables; of each message as much is read as says whether it concerns anybody.
-// May include: core, wire.
+// Two sockets, one of rtnetlink and one of nftables; of each message as much is read as says whether it concerns
+// anybody. May include: core, wire.
 #include "weft/netlink/changes.hpp"
-
-#include "netlink/socket.hpp"
 
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -14,6 +12,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "netlink/socket.hpp"
+
 namespace weft::netlink {
 namespace {
 
@@ -21,18 +21,20 @@ constexpr std::size_t most_datagrams = 4096;
 
 bool concerns(const nlmsghdr* h) {
     switch (h->nlmsg_type) {
-    case RTM_NEWROUTE:
-    case RTM_DELROUTE: {
-        const auto parts = wire::split<rtmsg>(h);
-        return !parts || ((parts->first.rtm_flags & RTM_F_CLONED) == 0 && parts->first.rtm_table != RT_TABLE_LOCAL);
-    }
-    case RTM_NEWLINK:
-    case RTM_DELLINK: {
-        // A bridge sends its ports' states in this type, with its own family; what is configured of a port comes in the other, too.
-        const auto parts = wire::split<ifinfomsg>(h);
-        return !parts || parts->first.ifi_family == AF_UNSPEC;
-    }
-    default: return true;
+        case RTM_NEWROUTE:
+        case RTM_DELROUTE: {
+            const auto parts = wire::split<rtmsg>(h);
+            return !parts || ((parts->first.rtm_flags & RTM_F_CLONED) == 0 && parts->first.rtm_table != RT_TABLE_LOCAL);
+        }
+        case RTM_NEWLINK:
+        case RTM_DELLINK: {
+            // A bridge sends its ports' states in this type, with its own family; what is configured of a port comes in
+            // the other, too.
+            const auto parts = wire::split<ifinfomsg>(h);
+            return !parts || parts->first.ifi_family == AF_UNSPEC;
+        }
+        default:
+            return true;
     }
 }
 
@@ -62,7 +64,8 @@ struct change_notices::impl {
                 continue;
             }
             if (datagram->empty()) break;
-            if (!out.changed) for_each_message(*datagram, [&](const nlmsghdr* h) { out.changed = out.changed || concerned(h); });
+            if (!out.changed)
+                for_each_message(*datagram, [&](const nlmsghdr* h) { out.changed = out.changed || concerned(h); });
         }
         return {};
     }
@@ -73,14 +76,18 @@ change_notices::change_notices(change_notices&&) noexcept = default;
 change_notices& change_notices::operator=(change_notices&&) noexcept = default;
 change_notices::~change_notices() = default;
 
-result<change_notices> change_notices::open(const namespace_handle& ns, const std::string& nft_table, std::size_t receive_buffer) {
-    auto routes = socket::open(ns, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-                                    RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_NEXTHOP, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF});
+result<change_notices> change_notices::open(const namespace_handle& ns, const std::string& nft_table,
+                                            std::size_t receive_buffer) {
+    auto routes = socket::open(
+        ns, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+             RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_NEXTHOP, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF});
     if (!routes) return routes.error();
     std::unique_ptr<impl> i(new impl{std::move(*routes), std::nullopt, nft_table});
     auto nft = socket::open(ns, {NFNLGRP_NFTABLES}, NETLINK_NETFILTER);
-    if (nft) i->nft = std::move(*nft);
-    else if (nft.error().errnum != EPROTONOSUPPORT) return nft.error();
+    if (nft)
+        i->nft = std::move(*nft);
+    else if (nft.error().errnum != EPROTONOSUPPORT)
+        return nft.error();
     if (receive_buffer != 0) {
         const int size = static_cast<int>(std::min<std::size_t>(receive_buffer, 1 << 30));
         for (const int fd : {i->routes.fd(), i->nft ? i->nft->fd() : -1})
@@ -90,13 +97,17 @@ result<change_notices> change_notices::open(const namespace_handle& ns, const st
     return change_notices(std::move(i));
 }
 
-std::array<int, 2> change_notices::fds() const noexcept { return {impl_->routes.fd(), impl_->nft ? impl_->nft->fd() : -1}; }
+std::array<int, 2> change_notices::fds() const noexcept {
+    return {impl_->routes.fd(), impl_->nft ? impl_->nft->fd() : -1};
+}
 
 result<news> change_notices::drain() {
     news out;
     if (auto ok = impl::drain(impl_->routes, out, concerns); !ok) return ok.error();
     if (!impl_->nft) return out;
-    if (auto ok = impl::drain(*impl_->nft, out, [&](const nlmsghdr* h) { return concerns_table(h, impl_->table); }); !ok) return ok.error();
+    if (auto ok = impl::drain(*impl_->nft, out, [&](const nlmsghdr* h) { return concerns_table(h, impl_->table); });
+        !ok)
+        return ok.error();
     return out;
 }
 

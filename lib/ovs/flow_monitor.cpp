@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection with one monitor of all tables. The switch pauses it where too much waits to be read, and says so: that counts as a change.
-// May include: core and the plain-C codec.
+// A connection with one monitor of all tables. The switch pauses it where too much waits to be read, and says so: that
+// counts as a change. May include: core and the plain-C codec.
 #include "weft/ovs/flow_monitor.hpp"
 
 #include "ovs/flow_codec.h"
@@ -24,7 +24,8 @@ flow_monitor& flow_monitor::operator=(flow_monitor&&) noexcept = default;
 flow_monitor::~flow_monitor() = default;
 
 result<flow_monitor> flow_monitor::open(const std::string& rundir, const std::string& bridge) {
-    auto connection = openflow_connection::open(rundir, bridge, operation, openflow_connection::clock::now() + patience);
+    auto connection =
+        openflow_connection::open(rundir, bridge, operation, openflow_connection::clock::now() + patience);
     if (!connection) {
         return connection.error();
     }
@@ -61,7 +62,8 @@ result<bool> flow_monitor::changed() {
             return concern;
         }
         const auto& m = **message;
-        concern = concern || weft_message_kind(m.data(), m.size()) != WEFT_FLOW_UPDATES || weft_updates_concern(m.data(), m.size(), learned_cookie);
+        concern = concern || weft_message_kind(m.data(), m.size()) != WEFT_FLOW_UPDATES ||
+                  weft_updates_concern(m.data(), m.size(), learned_cookie);
     }
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Notices of change against the running kernel: each kind of object that somebody changes by hand is told, what concerns nobody is
-// not, and a flood that overflows the sockets is told as a change.
-#include "netns_fixture.hpp"
+// Notices of change against the running kernel: each kind of object that somebody changes by hand is told, what
+// concerns nobody is not, and a flood that overflows the sockets is told as a change.
 #include "weft/netlink/changes.hpp"
-#include "weft/netlink/nftables.hpp"
 
-#include <catch2/catch.hpp>
 #include <poll.h>
 
+#include <catch2/catch.hpp>
 #include <cstdlib>
+
+#include "netns_fixture.hpp"
+#include "weft/netlink/nftables.hpp"
 
 using namespace weft;
 using namespace weft::test;
@@ -36,10 +37,12 @@ TEST_CASE("each change by hand is told, and told once", "[kernel]") {
     auto notices = netlink::change_notices::open(ns.handle()).value();
     CHECK_FALSE(notices.drain().value().changed);
     for (const auto* command :
-         {"ip link add d0 type veth peer name d1", "ip link set d1 up", "ip link set d0 up", "ip address add 192.0.2.1/24 dev d0", "ip route add 198.51.100.0/24 via 192.0.2.2",
+         {"ip link add d0 type veth peer name d1", "ip link set d1 up", "ip link set d0 up",
+          "ip address add 192.0.2.1/24 dev d0", "ip route add 198.51.100.0/24 via 192.0.2.2",
           "ip route del 198.51.100.0/24", "ip -6 route add 2001:db8::/64 dev d0", "ip rule add from 192.0.2.7 table 7",
-          "ip nexthop add id 7 dev d0", "sysctl -w net.ipv4.conf.d0.rp_filter=2", "sysctl -w net.ipv4.conf.d0.forwarding=1", "nft add table inet weft",
-          "nft add chain inet weft c", "nft add rule inet weft c accept", "nft flush chain inet weft c", "nft delete table inet weft",
+          "ip nexthop add id 7 dev d0", "sysctl -w net.ipv4.conf.d0.rp_filter=2",
+          "sysctl -w net.ipv4.conf.d0.forwarding=1", "nft add table inet weft", "nft add chain inet weft c",
+          "nft add rule inet weft c accept", "nft flush chain inet weft c", "nft delete table inet weft",
           "ip link set d0 mtu 1400", "ip link del d0"}) {
         by_hand(ns, command);
         CHECK(readable(notices));

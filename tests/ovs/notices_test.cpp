@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a watcher hears from a private switch: flows that others change, but not those that the switch learns; rows that change, and a
-// server or a switch that goes and comes back.
+// What a watcher hears from a private switch: flows that others change, but not those that the switch learns; rows that
+// change, and a server or a switch that goes and comes back.
+#include <poll.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
 #include "ovs/switch_fixture.hpp"
 #include "ovs/test_rows.hpp"
 #include "skip.hpp"
 #include "weft/ovs/database.hpp"
 #include "weft/ovs/flow_monitor.hpp"
 
-#include <catch2/catch.hpp>
-#include <poll.h>
-#include <unistd.h>
-
-#define NEEDS_SWITCH()                                                   \
-    if (const auto reason = no_switch_because(); !reason.empty()) {      \
-        skip(reason);                                                       \
-        return;                                                          \
+#define NEEDS_SWITCH()                                              \
+    if (const auto reason = no_switch_because(); !reason.empty()) { \
+        skip(reason);                                               \
+        return;                                                     \
     }
 
 using namespace weft;
@@ -33,7 +34,8 @@ bool told(int fd, int ms) {
     return readable(fd, ms) && ::read(fd, &count, sizeof count) == sizeof count;
 }
 void settle(int fd) {
-    for (int i = 0; i < 100 && told(fd, 300); ++i) {}
+    for (int i = 0; i < 100 && told(fd, 300); ++i) {
+    }
 }
 
 }  // namespace

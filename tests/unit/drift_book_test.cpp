@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a watcher tells of an object and when it puts it back: once, at once, and with growing pauses where somebody else changes it again.
+// What a watcher tells of an object and when it puts it back: once, at once, and with growing pauses where somebody
+// else changes it again.
 #include "apply/drift_book.hpp"
 
 #include <algorithm>
@@ -58,7 +59,8 @@ using states_t = std::vector<drift_state>;
 
 }  // namespace
 
-TEST_CASE("without healing a drift is told once, again when it changes, and when it is over; nothing is chosen", "[unit]") {
+TEST_CASE("without healing a drift is told once, again when it changes, and when it is over; nothing is chosen",
+          "[unit]") {
     drift_book book(false);
     auto p = of({missing("10.0.0.0/24")});
     book.look(p, start, wall);
@@ -92,7 +94,10 @@ TEST_CASE("a repaired drift is told once; one that comes after some calm is repa
     }
 }
 
-TEST_CASE("another writer is fought with growing pauses and reported; when he stops, the object is put back once more and stays", "[unit]") {
+TEST_CASE(
+    "another writer is fought with growing pauses and reported; when he stops, the object is put back once more and "
+    "stays",
+    "[unit]") {
     drift_book book(true);
     const auto p = of({missing("10.0.0.0/24")});
     std::size_t repairs = 0, told = 0;
@@ -109,8 +114,8 @@ TEST_CASE("another writer is fought with growing pauses and reported; when he st
         if (now > start + milliseconds(50)) CHECK(std::count(news.begin(), news.end(), drift_state::seen) == 0);
     }
     CHECK(repairs >= 6);
-    CHECK(repairs <= 13);           // twice at once, 0.1 + 0.2 + … + 3.2 s, then every 5 s
-    CHECK(told <= 2 * repairs);     // "held" and "repaired" in turn, not once per look
+    CHECK(repairs <= 13);        // twice at once, 0.1 + 0.2 + … + 3.2 s, then every 5 s
+    CHECK(told <= 2 * repairs);  // "held" and "repaired" in turn, not once per look
     CHECK(told >= 2 * repairs - 2);
     const auto last = book.next(now);
     REQUIRE(last);
@@ -158,7 +163,8 @@ TEST_CASE("who fights over one object holds back no other, but for what stands o
     CHECK(chosen(third, of({missing_link("veth1"), elsewhere}), *third.next(now)).steps.size() == 2);
 }
 
-TEST_CASE("a repair that fails is told with its reason and tried again later; the step that the reason names alone", "[unit]") {
+TEST_CASE("a repair that fails is told with its reason and tried again later; the step that the reason names alone",
+          "[unit]") {
     drift_book book(true);
     const auto bad = missing("10.0.0.0/24"), good = missing("10.1.0.0/24");
     const auto p = of({bad, good});
