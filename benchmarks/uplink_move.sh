@@ -23,7 +23,7 @@ finish() {
     "$weft" remove --fabric "$lab" --node server --netns "$host" --ovs-rundir "$files" >/dev/null 2>&1 || true
     ip netns del "$host" 2>/dev/null || true
     ip netns del "$peer" 2>/dev/null || true
-    rm -rf "$files"
+    rm -rf "$files" "/run/weft/lock.$host"
 }
 trap finish EXIT
 

@@ -159,19 +159,41 @@ held_objects returning(held_objects held, const uplink& u, const std::set<moved_
     return held;
 }
 
-// A bridge that bears the host's IPv6 must have IPv6, whatever its own part of the fabric needs.
-void keep_ipv6(uplink_moves& out, const std::vector<uplink>& ports) {
-    auto* seen = root_of(out.seen);
-    auto* wanted = root_of(out.wanted);
-    const std::set<moved_object> moved(out.seen.moved.begin(), out.seen.moved.end());
-    for (const auto& u : ports)
-        for (const auto& a : seen->addresses) {
-            const moved_object as{u.nic, u.bridge, identity(a, u.bridge)};
-            if (a.device != u.bridge || !a.address.is_v6() ||
-                (!moved.contains(as) && std::find(out.taken.begin(), out.taken.end(), as) == out.taken.end()))
-                continue;
-            if (const auto at = wanted->sysctls.find("net/ipv6/conf/" + u.bridge + "/disable_ipv6"); at != wanted->sysctls.end()) at->second = "0";
-        }
+// The devices that anything of somebody's may be on. Most ports of a switch are none of them.
+std::set<std::string> holders_in(const namespace_state& root) {
+    std::set<std::string> names;
+    for (const auto& a : root.addresses)
+        if (!a.passing) names.insert(a.device);
+    for (const auto& n : root.nexthops) names.insert(n.hop.device);
+    for (const auto& r : root.routes)
+        for (const auto& hop : r.nexthops) names.insert(hop.device);
+    for (const auto& r : root.rules) names.insert({r.input_device, r.output_device});
+    for (const auto& n : root.neighbours)
+        if (!n.fdb) names.insert(n.device);
+    return names;
+}
+
+// Whether it moves. On a port that was one before, only an address says that somebody set the host up as if it were none, as at a boot.
+bool moves_with(const held_objects& held, const uplink& u) { return !held.empty() && (u.joins || !held.addresses.empty()); }
+
+// The sysctls that switch off the IPv6 of a bridge that bears the host's: it must have IPv6, whatever its own part of the fabric needs.
+std::vector<std::string> against_ipv6(const host_state& seen, const host_state& wanted, const std::vector<uplink>& ports,
+                                      const std::vector<moved_object>& taken) {
+    std::set<moved_object> moved(seen.moved.begin(), seen.moved.end());
+    moved.insert(taken.begin(), taken.end());
+    std::vector<std::string> keys;
+    if (moved.empty() || root_of(wanted) == nullptr) return keys;
+    for (const auto& u : ports) {
+        const auto key = "net/ipv6/conf/" + u.bridge + "/disable_ipv6";
+        const auto at = root_of(wanted)->sysctls.find(key);
+        if (at == root_of(wanted)->sysctls.end() || at->second == "0") continue;
+        for (const auto& a : root_of(seen)->addresses)
+            if (a.device == u.bridge && a.address.is_v6() && moved.contains({u.nic, u.bridge, identity(a, u.bridge)})) {
+                keys.push_back(key);
+                break;
+            }
+    }
+    return keys;
 }
 
 }  // namespace
@@ -191,48 +213,53 @@ result<std::optional<uplink_moves>> move_uplinks(const host_state& seen, const h
     const auto* want = root_of(wanted);
     if (root == nullptr) return std::optional<uplink_moves>();
     const auto ports = wanted_uplinks(seen, wanted, *root);
-    uplink_moves out;
     const std::set<moved_object> moved(seen.moved.begin(), seen.moved.end());
-    std::set<std::pair<std::string, std::string>> left;
-    for (const auto& m : moved)
-        if (!is_port(ports, m.nic, m.bridge)) left.emplace(m.nic, m.bridge);
-    if (ports.empty() && left.empty()) return std::optional<uplink_moves>();
-    out.seen = seen;
-    out.wanted = wanted;
-    if (root_of(out.wanted) == nullptr) out.wanted.namespaces.insert(out.wanted.namespaces.begin(), namespace_state{});
-
     const index links(root->links);
     const index bridges(seen.bridges);
-    for (const auto& [nic, bridge] : left) {
-        if (!links.find(nic)) continue;  // it was taken out of the host, and there is nowhere to go
-        const auto* row = bridges.find(bridge);
-        const uplink u{nic, bridge, false, true, row && row->datapath_type == "netdev", row != nullptr};
-        const auto held = returning(held_by(*root_of(out.seen), bridge), u, moved);
-        if (held.empty()) continue;
-        mover(out, u).run(held);
+    std::vector<uplink> left, holding;
+    for (const auto& m : moved) {
+        if (is_port(ports, m.nic, m.bridge) || is_port(left, m.nic, m.bridge)) continue;
+        if (!links.find(m.nic)) continue;  // it was taken out of the host, and there is nowhere to go
+        const auto* row = bridges.find(m.bridge);
+        left.push_back({m.nic, m.bridge, false, true, row && row->datapath_type == "netdev", row != nullptr});
+    }
+    std::erase_if(left, [&](const auto& u) { return returning(held_by(*root, u.bridge), u, moved).empty(); });
+    const auto holders = holders_in(*root);
+    for (const auto& u : ports) {
+        if (u.joins)
+            if (auto ok = can_be_port(*root, seen, wanted, u); !ok) return ok.error();
+        const bool returned = std::any_of(left.begin(), left.end(), [&](const auto& l) { return l.nic == u.nic; });
+        if (returned || (holders.contains(u.nic) && moves_with(movable(held_by(*root, u.nic), u, want), u))) holding.push_back(u);
+    }
+    if (left.empty() && holding.empty() && against_ipv6(seen, wanted, ports, {}).empty()) {
+        if (auto ok = path_needs_no_flows(seen, wanted, ports, {}); !ok) return ok.error();
+        return std::optional<uplink_moves>();
+    }
+
+    uplink_moves out;
+    out.seen = seen;
+    out.wanted = wanted;
+    for (const auto& u : left) {
+        mover(out, u).run(returning(held_by(*root_of(out.seen), u.bridge), u, moved));
         out.uplinks.push_back(u);
         // Else the host would hear all twice once the NIC's frames are its own again, while the switch still hears them.
-        const auto* local = links.find(bridge);
-        const bool stays = std::any_of(wanted.bridges.begin(), wanted.bridges.end(), [&](const auto& b) { return b.name == bridge; });
+        const auto* local = links.find(u.bridge);
+        const bool stays = std::any_of(wanted.bridges.begin(), wanted.bridges.end(), [&](const auto& b) { return b.name == u.bridge; });
         if (u.userspace && local && local->up && !stays) {
             auto down = *local;
             down.up = false;
             out.back.push_back({"", *local, down, {}});
         }
     }
-    for (const auto& u : ports) {
-        if (u.joins)
-            if (auto ok = can_be_port(*root_of(out.seen), seen, wanted, u); !ok) return ok.error();
-        auto held = movable(held_by(*root_of(out.seen), u.nic), u, want);
-        // On a port that was one before, only an address says that somebody set the host up as if it were none, as at a boot.
-        if (held.empty() || (!u.joins && held.addresses.empty())) continue;
+    for (const auto& u : holding) {
+        const auto held = movable(held_by(*root_of(out.seen), u.nic), u, want);
+        if (!moves_with(held, u)) continue;
         if (auto ok = can_be_carried(*root_of(out.seen), held, u); !ok) return ok.error();
         mover(out, u).run(held);
         out.uplinks.push_back(u);
     }
-    if (auto ok = path_needs_no_flows(out, ports, seen.moved); !ok) return ok.error();
-    keep_ipv6(out, ports);
-    if (out.uplinks.empty() && out.wanted == wanted) return std::optional<uplink_moves>();
+    if (auto ok = path_needs_no_flows(out.seen, out.wanted, ports, out.taken); !ok) return ok.error();
+    for (const auto& key : against_ipv6(out.seen, out.wanted, ports, out.taken)) root_of(out.wanted)->sysctls[key] = "0";
     return std::optional(std::move(out));
 }
 

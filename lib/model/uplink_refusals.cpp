@@ -64,21 +64,22 @@ result<void> can_be_carried(const namespace_state& root, const held_objects& hel
     return {};
 }
 
-result<void> path_needs_no_flows(const uplink_moves& moves, const std::vector<uplink>& ports, const std::vector<moved_object>& moved) {
+result<void> path_needs_no_flows(const host_state& host, const host_state& wanted, const std::vector<uplink>& ports,
+                                 const std::vector<moved_object>& taken) {
     std::set<std::pair<std::string, std::string>> carried;  // bridge, what
-    for (const auto* list : {&moved, &moves.taken})
+    for (const auto* list : {&host.moved, &taken})
         for (const auto& m : *list)
             if (std::any_of(ports.begin(), ports.end(), [&](const auto& u) { return u.nic == m.nic && u.bridge == m.bridge; }))
                 carried.emplace(m.bridge, m.what);
     std::map<std::string, std::string> paths;  // bridge → an address of the host on it
-    for (const auto& n : moves.wanted.namespaces)
+    for (const auto& n : wanted.namespaces)
         for (const auto& a : n.addresses)
             if (n.name.empty()) paths.emplace(a.device, a.address.to_string());
-    for (const auto& n : moves.seen.namespaces)
+    for (const auto& n : host.namespaces)
         for (const auto& a : n.addresses)
-            if (n.name.empty() && carried.contains({a.device, identity(a, a.device)})) paths.emplace(a.device, a.address.to_string());
-    const index seen(moves.seen.bridges);
-    for (const auto& b : moves.wanted.bridges) {
+            if (n.name.empty() && !carried.empty() && carried.contains({a.device, identity(a, a.device)})) paths.emplace(a.device, a.address.to_string());
+    const index seen(host.bridges);
+    for (const auto& b : wanted.bridges) {
         const auto path = paths.find(b.name);
         if (path == paths.end()) continue;
         const auto what = "the host's own address " + path->second + " would be on " + b.name;

@@ -14,6 +14,8 @@ result<void> can_be_port(const namespace_state& root, const host_state& seen, co
 result<void> can_be_carried(const namespace_state& root, const held_objects&, const uplink&);
 // Errors: foreign_object, invalid_input where an address of the host would be on a bridge that passes nothing before somebody's flows
 // are there: after a restart nobody could reach the host to put them there.
-result<void> path_needs_no_flows(const uplink_moves&, const std::vector<uplink>& ports, const std::vector<moved_object>& moved);
+// `taken` is moved with this plan; `seen` is as it will be then.
+result<void> path_needs_no_flows(const host_state& seen, const host_state& wanted, const std::vector<uplink>& ports,
+                                 const std::vector<moved_object>& taken);
 
 }  // namespace weft

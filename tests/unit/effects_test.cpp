@@ -93,3 +93,19 @@ TEST_CASE("a namespace that is made or goes has nothing to forget, and the host'
     // What is on lo is on no segment.
     CHECK(effects_of({{space, std::nullopt, address("169.254.169.254/32", "lo"), {}}}).at(0).announce.empty());
 }
+
+TEST_CASE("an address of the host's own that moved to another device is announced there, and its connections go on") {
+    const step here{"", std::nullopt, address("192.0.2.52/24", "br-ex"), {}};
+    const step off{"", address("192.0.2.52/24", "eth2"), std::nullopt, {}};
+    const auto effects = effects_of({here, off});
+    REQUIRE(effects.size() == 1);
+    CHECK(effects[0].scope.empty());
+    CHECK(effects[0].forget.empty());
+    CHECK(effects[0].announce == std::vector{address("192.0.2.52/24", "br-ex")});
+    const auto undone = effects_of({off.inverse(), here.inverse()});
+    REQUIRE(undone.size() == 1);
+    CHECK(undone[0].announce == std::vector{address("192.0.2.52/24", "eth2")});
+    // A new one needs no word to anybody, nor has one that only goes and comes again on its device moved.
+    CHECK(effects_of({here}).empty());
+    CHECK(effects_of({off, off.inverse()}).empty());
+}
