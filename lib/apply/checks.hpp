@@ -25,7 +25,12 @@ std::string to_string(const check_outcome&);
 class change_checks {
 public:
     change_checks(const place& where, std::vector<host_check> checks) : where_(where), checks_(std::move(checks)) {}
-    void before() { if (!checks_.empty() && before_.empty()) before_ = run_checks(where_, checks_); }
+    // Runs them, once; whether it did now.
+    bool before() {
+        if (checks_.empty() || !before_.empty()) return false;
+        before_ = run_checks(where_, checks_);
+        return true;
+    }
     // Errors: check_failed, with each that passed before and fails now.
     result<void> after();
     // Those that failed before the change and still do.

@@ -97,13 +97,15 @@ result<void> verified(const place& where, const host_state& wanted) {
 
 result<report> apply_locked(const place& where, const host_state& given, const say& caller) {
     host_state wanted = given;
-    bool agreed = !caller.before;
+    bool agreed = !caller.before, again = false;
     change_checks checks(where, caller.announce && !caller.choose ? wanted.checks : std::vector<host_check>{});
     auto header = header_for("apply", caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
         auto p = make_plan(where, wanted);
         if (!p) return p.error();
+        // Probes that nobody answers take a second, and a plan that old may no longer be what is to be done.
+        if (!p->empty() && checks.before()) continue;
         if (!agreed) {
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
@@ -115,7 +117,6 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = renew_memory(header); !ok) return ok.error();
             return nothing_done(*p);
         }
-        checks.before();
         const counters start;
         auto run = begin(where, header, *p);
         if (!run) return run.error();
@@ -132,7 +133,14 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         }
         auto made = report_since(start, *p);
         if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
-        if (auto ok = caller.choose ? result<void>() : verified(where, wanted); !ok) return run->take_back(ok.error());
+        if (auto ok = caller.choose ? result<void>() : verified(where, wanted); !ok) {
+            const auto failure = run->take_back(ok.error());
+            // The host changed under the run: vswitchd that comes back to a lost database makes devices anew. Once more, by what is there now.
+            if (again || peek_journal(where)) return failure;
+            again = true;
+            agreed = !caller.before;
+            continue;
+        }
         if (auto ok = run->finish(); !ok) return ok.error();
         made.confirm_within = caller.confirm;
         made.failed_checks = checks.still_failed();
