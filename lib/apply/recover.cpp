@@ -62,8 +62,10 @@ result<void> finish(const place& where, const found_journal& found) {
     return log->close();
 }
 
+// Which settings were found stays known: whoever makes the node anew, or takes weft off, gives them back.
 result<void> drop_other_boot(const place& where, const found_journal& found) {
-    if (auto ok = restore_memory(found.header); !ok) return ok;
+    const auto& h = found.header;
+    if (auto ok = remember_text(h.fabric, h.node, h.fabric_before); !ok) return ok;
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();

@@ -11,37 +11,50 @@
 #include <cstdlib>
 #include <mutex>
 #include <sstream>
+#include <vector>
 
 namespace weft::fault {
 namespace {
 
 struct order {
     std::string verb, kind;
-    long at = 0;
+    long at = 0, met = 0;
     bool onward = false;
-    order() {
-        const char* given = std::getenv("WEFT_FAULT");
-        std::istringstream words(given != nullptr ? given : "");
-        std::string number;
-        words >> verb >> kind >> number;
-        at = std::atol(number.c_str());
-        onward = !number.empty() && number.back() == '+';
-    }
 };
+
+// "VERB KIND N[+]", several with a semicolon between them.
+std::vector<order> orders_given() {
+    const char* given = std::getenv("WEFT_FAULT");
+    std::istringstream text(given != nullptr ? given : "");
+    std::vector<order> all;
+    for (std::string one; std::getline(text, one, ';');) {
+        std::istringstream words(one);
+        order o;
+        std::string number;
+        words >> o.verb >> o.kind >> number;
+        o.at = std::atol(number.c_str());
+        o.onward = !number.empty() && number.back() == '+';
+        all.push_back(std::move(o));
+    }
+    return all;
+}
 
 }  // namespace
 
 result<void> point(const char* kind, const std::string& object) {
-    static const order wanted;
+    static std::vector<order> orders = orders_given();
     static std::mutex guard;
-    static long count = 0;
-    if (wanted.kind != kind) return {};
     const std::lock_guard lock(guard);
-    ++count;
-    if (count != wanted.at && !(wanted.onward && count > wanted.at)) return {};
-    std::fprintf(stderr, "weft: fault: %s %s %ld, %s\n", wanted.verb.c_str(), kind, count, object.c_str());
-    if (wanted.verb == "kill") ::kill(::getpid(), SIGKILL);
-    return errno_error(ENOMEM, std::string(kind) + " operation", object, "a fault that was asked for");
+    for (auto& o : orders) {
+        if (o.kind != kind) continue;
+        ++o.met;
+        const bool log = o.verb == "log";
+        if (!log && o.met != o.at && !(o.onward && o.met > o.at)) continue;
+        std::fprintf(stderr, "weft: fault: %s %s %ld, %s\n", o.verb.c_str(), kind, o.met, object.c_str());
+        if (o.verb == "kill") ::kill(::getpid(), SIGKILL);
+        if (!log) return errno_error(ENOMEM, std::string(kind) + " operation", object, "a fault that was asked for");
+    }
+    return {};
 }
 
 }  // namespace weft::fault

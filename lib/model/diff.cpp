@@ -346,6 +346,8 @@ private:
 
     // The device of a bridge goes with it. That it was up, and with which MTU, is a step, so that an undo raises the one that comes again.
     void lower(const std::string& bridge) {
+        const auto goes_back = [&](const uplink& u) { return u.bridge == bridge && u.back; };  // the move itself lowers it
+        if (moves_ && std::any_of(moves_->uplinks.begin(), moves_->uplinks.end(), goes_back)) return;
         for (const auto& n : seen_.namespaces)
             for (const auto& l : n.links)
                 if (n.name.empty() && l.name == bridge && l.up) {

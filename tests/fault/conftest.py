@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab and the states of its nodes, once for all tests of faults."""
+import pytest
+
+from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, program, assert_same
+
+pytest_collection_modifyitems = program.pytest_collection_modifyitems
+
+
+@pytest.fixture(scope="session")
+def lab():
+    standing = Lab(FABRICS / "grizzly.yaml")
+    yield standing
+    standing.down()
+
+
+@pytest.fixture(scope="session")
+def states(lab):
+    """Of each node: the state without weft and the one with it, both with what others have there."""
+    known = {}
+    for name in NODES:
+        node = Node(lab, name)
+        node.run("sh", "-ec", FOREIGN + (FOREIGN_SWITCH if name != "controller" else ""))
+        node.apply()
+        node.remove()
+        old = node.seen()
+        node.apply()
+        new = node.seen()
+        assert old != new
+        node.remove()
+        assert_same(node.seen(), old)
+        known[name] = (old, new)
+    return known

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of faults share: one lab of plan 1, whose nodes hold things of others; what stands on a node, as one value; and running
+weft there with a fault that was asked for."""
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+
+spec = importlib.util.spec_from_file_location("program_conftest", pathlib.Path(__file__).parents[1] / "program" / "conftest.py")
+program = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(program)
+FABRICS, PROGRAM, Lab = program.FABRICS, program.PROGRAM, program.Lab
+
+EXHAUSTIVE = os.environ.get("WEFT_EXHAUSTIVE") == "1"
+SEED = int(os.environ.get("WEFT_SEED", "1"))
+PROGRESS = os.environ.get("WEFT_FAULT_PROGRESS")
+HERE = pathlib.Path(__file__).parent
+NODES = ["controller", "network", "compute1"]
+
+# Things of others, beside everything that weft makes.
+FOREIGN = """
+ip link add theirs0 type veth peer name theirs1
+ip link set theirs0 up
+ip link set theirs1 up
+ip address add 172.31.0.1/24 dev theirs0
+ip route add 172.30.0.0/16 via 172.31.0.2 dev theirs0
+ip route add 172.29.0.0/16 via 172.31.0.2 dev theirs0 table 100
+ip rule add from 172.31.0.0/24 lookup 100 priority 500
+ip neighbour add 172.31.0.9 lladdr 02:00:00:00:00:09 dev theirs0
+ip netns add theirs
+ip -n theirs link set lo up
+nft add table inet theirs
+nft add chain inet theirs input '{ type filter hook input priority 10; policy accept; }'
+nft add rule inet theirs input tcp dport 4711 accept
+"""
+FOREIGN_SWITCH = """
+ovs-vsctl add-br br-theirs -- set bridge br-theirs datapath_type=netdev -- add-port br-theirs theirs2 -- set interface theirs2 type=internal
+ovs-vsctl set bridge br-theirs other_config:theirs=1
+ovs-ofctl add-flow unix:/run/openvswitch/br-theirs.mgmt cookie=0x12,priority=8,tcp,actions=drop
+"""
+
+
+class Node:
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+
+    def run(self, *words, expect=0, fault=None, timeout=60):
+        command = [PROGRAM, "lab", "exec", f"{self.lab.name}/{self.name}", "--"]
+        if fault:
+            command += ["env", f"WEFT_FAULT={fault}"]
+        done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=timeout)
+        if expect is not None:
+            assert done.returncode == expect, f"{words} with {fault}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def weft(self, *words, **more):
+        return self.run(PROGRAM, *words, **more)
+
+    def apply(self, *words, **more):
+        return self.weft("apply", self.lab.file, "--node", self.name, *words, **more)
+
+    def remove(self, *words, **more):
+        return self.weft("remove", "--fabric", "grizzly", "--node", self.name, *words, **more)
+
+    def seen(self):
+        return json.loads(self.run("/usr/bin/python3", HERE / "seen.py").stdout)
+
+    def points(self, verb, kind):
+        """How many operations of a kind a run of the verb has."""
+        return len(re.findall("weft: fault: log ", verb(fault=f"log {kind} 0").stderr))
+
+
+def differences(a, b, path=""):
+    """Where two values differ, for the message of a test that failed."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [d for key in sorted({*a, *b}) for d in differences(a.get(key), b.get(key), f"{path}/{key}")]
+    if isinstance(a, list) and isinstance(b, list):
+        left, right = [json.dumps(x) for x in a], [json.dumps(x) for x in b]
+        return [f"{path} - {x}" for x in left if x not in right] + [f"{path} + {x}" for x in right if x not in left]
+    return [] if a == b else [f"{path}: {a} → {b}"]
+
+
+def assert_same(now, *allowed):
+    """The state is one of those that it may be, and so never between."""
+    if now not in allowed:
+        raise AssertionError("\n".join("\n".join(["differs by", *differences(one, now)[:20]]) for one in allowed))
+
+
+def chosen(name, points, sample):
+    """All of the points, or a seeded sample with the first and the last among it; those that have passed in a run before are left out."""
+    points = list(points)
+    if not EXHAUSTIVE and len(points) > sample:
+        few = random.Random(f"{SEED} {name}").sample(points[1:-1], max(0, sample - 2))
+        points = [points[0], *sorted(few), points[-1]]
+    passed = set(pathlib.Path(PROGRESS).read_text().splitlines()) if EXHAUSTIVE and PROGRESS and os.path.exists(PROGRESS) else set()
+    for point in points:
+        if f"{name} {point}" in passed:
+            continue
+        yield point
+        if EXHAUSTIVE and PROGRESS:
+            with open(PROGRESS, "a") as log:
+                log.write(f"{name} {point}\n")

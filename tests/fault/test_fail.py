@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operation that fails, for every operation of a run: all or nothing, told with object and reason, and a plain second run converges."""
+import pytest
+
+from faults import NODES, Node, assert_same, chosen
+
+KINDS = ["journal", "namespace", "sysctl", "netlink", "nft", "nft-answer", "ovsdb", "ovsdb-answer", "openflow", "effect"]
+
+
+@pytest.mark.parametrize("what", ["apply", "remove"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NODES)
+def test_the_nth_operation_fails(lab, states, name, kind, what):
+    node = Node(lab, name)
+    prepare, verb = {"apply": (node.remove, node.apply), "remove": (node.apply, node.remove)}[what]
+    before = states[name][0 if what == "apply" else 1]
+    prepare()
+    points = node.points(verb, kind)
+    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 3):
+        prepare()
+        failed = verb(fault=f"fail {kind} {point}", expect=None)
+        if failed.returncode == 0 or "journal" in failed.stderr and "a fault that was asked for" in failed.stderr and kind == "journal":
+            # The last records of the journal come when the run has ended well.
+            if failed.returncode == 0 or point == points:
+                node.weft("recover")
+                assert_same(node.seen(), *states[name])
+                continue
+        assert failed.returncode == 1
+        assert "a fault that was asked for" in failed.stderr
+        assert_same(node.seen(), before)
+        assert "nothing to recover" in node.weft("recover").stdout
+    verb()
+    assert_same(node.seen(), states[name][1 if what == "apply" else 0])

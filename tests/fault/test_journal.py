@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Journals that are damaged, of another version or of another host: refused, or set aside, and nothing is lost."""
+import json
+import zlib
+
+import pytest
+
+from faults import Node, assert_same
+
+PATH = "/var/lib/weft/journal"
+
+
+@pytest.fixture
+def node(lab, states):
+    n = Node(lab, "compute1")
+    n.remove()
+    yield n
+    n.run("sh", "-c", f"rm -f {PATH}*")
+    n.remove()
+
+
+def interrupted(node):
+    done = node.apply(fault="kill journal 12", expect=None)
+    assert done.returncode in (-9, 137)
+    return node.run("cat", PATH).stdout
+
+
+def put(node, text):
+    node.run("/usr/bin/python3", "-c", f"open({PATH!r}, 'w').write({text!r})")
+
+
+def line(record):
+    text = json.dumps(record)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"journal": 99}, "it is of format 99"),
+    ({"host": "another"}, "another host wrote it"),
+])
+def test_another_version_or_host_is_refused_and_nothing_is_touched(node, states, change, words):
+    text = interrupted(node)
+    first, rest = text.split("\n", 1)
+    header = {**json.loads(first[9:]), **change}
+    put(node, line(header) + rest)
+    before = node.seen()
+    for verb in (lambda: node.weft("recover", expect=1), lambda: node.apply(expect=1), lambda: node.weft("confirm", expect=1)):
+        refused = verb()
+        assert words in refused.stderr and "nothing was changed" in refused.stderr
+        assert_same(node.seen(), before)
+    put(node, text)
+    node.weft("recover")
+    assert_same(node.seen(), states["compute1"][0])
+
+
+@pytest.mark.parametrize("damage", [
+    lambda t: "", lambda t: "garbage\n", lambda t: t[:40], lambda t: t.replace("compute1", "compute2", 1), lambda t: t.split("\n")[0] + "\n"])
+def test_a_damaged_one_is_kept_aside_and_the_node_becomes_what_it_was_last_made_from(node, states, damage):
+    node.apply()
+    node.remove("--confirm", 60)
+    put(node, damage(node.run("cat", PATH).stdout))
+    assert "it is kept as" in node.weft("recover").stdout
+    assert node.run("sh", "-c", f"ls {PATH}.kept-*").stdout != ""
+    # The removal had taken the memory of the fabric with it, or not yet: the host is all of one or all of the other.
+    assert_same(node.seen(), *states["compute1"])
+
+
+def test_a_last_record_that_was_cut_short_is_as_if_it_had_not_been_written(node, states):
+    text = interrupted(node)
+    put(node, text[:-7])
+    assert "is undone" in node.weft("recover").stdout
+    assert_same(node.seen(), states["compute1"][0])
+
+
+def test_it_is_there_for_root_only_and_gone_after_a_run_that_ended_well(node):
+    interrupted(node)
+    assert node.run("stat", "-c", "%a %U", PATH).stdout.split() == ["600", "root"]
+    node.apply()
+    assert node.run("test", "-e", PATH, expect=None).returncode == 1
+
+
+def test_a_full_disk_is_told_before_anything_is_written(node, states):
+    node.run("sh", "-ec", "mkdir -p /run/full; mount -t tmpfs -o size=16k tmpfs /run/full; mount --bind /run/full /var/lib/weft")
+    try:
+        before = node.seen()
+        refused = node.apply(expect=1)
+        assert "No space left on device" in refused.stderr
+        assert_same(node.seen(), before)
+    finally:
+        node.run("sh", "-ec", "umount /var/lib/weft; umount /run/full")
