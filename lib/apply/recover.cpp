@@ -10,6 +10,7 @@
 #include "apply/settle.hpp"
 #include "apply/transaction.hpp"
 #include "model/effects.hpp"
+#include "model/taken_back.hpp"
 
 #include <unistd.h>
 
@@ -27,18 +28,12 @@ error nothing_waits(const char* operation, const place& where) {
     return {errc::not_found, operation, journal_path(where), "no change waits to be confirmed; nothing was changed", 0};
 }
 
-std::vector<step> begun_steps(const found_journal& found) {
-    std::vector<step> begun;
-    for (const auto i : found.begun) begun.push_back(found.plan.steps[i]);
-    return begun;
-}
-
 // `last_try`: what cannot be undone now is told, and the journal kept under another name, so that it does not stand in the way for ever.
 result<void> undo(const place& where, const found_journal& found, const std::string& why, bool last_try) {
     auto log = journal::resume(where);
     if (!log) return log.error();
     if (!found.undoing) (void)log->undoing(why);
-    auto remains = take_back_seen(where, found.header, begun_steps(found));
+    auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
     if (!remains) return remains.error();
     if (auto ok = restore_memory(found.header); !ok) return ok;
     if (remains->empty()) return log->close();

@@ -163,7 +163,9 @@ error transaction::take_back(error why) {
     for (auto i = done_.rbegin(); i != done_.rend(); ++i) back.push_back(plan_.steps[*i].inverse());
     auto remains = run_what_can_be(*exec_, back);
     const auto& steps = plan_.steps;
-    const auto seen = take_back_seen(where_, header_, {steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(begun_)});
+    std::set<std::size_t> begun;
+    for (std::size_t i = 0; i < begun_; ++i) begun.insert(i);
+    const auto seen = take_back_seen(where_, header_, affected(steps, begun));
     if (seen) remains = *seen;
     else remains += "\n  the host could not be read back: " + seen.error().message();
     if (const auto memory = restore_memory(header_); !memory) remains += "\n  not undone: " + memory.error().message();

@@ -7,7 +7,8 @@
 namespace weft {
 
 bool is_ours(const link& l, const std::string& fabric) {
-    return l.group == weft_link_group && l.alias.starts_with("weft:" + fabric + "/");
+    // The alias follows the message that makes the link; one that has none yet is of a run that was cut short between the two.
+    return l.group == weft_link_group && (l.alias.empty() || l.alias.starts_with("weft:" + fabric + "/"));
 }
 
 bool is_ours(const ovs::string_map& external_ids, const std::string& fabric) {

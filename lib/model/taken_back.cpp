@@ -292,6 +292,15 @@ host_state named_by(const std::vector<step>& steps, const std::string& fabric, c
     return all;
 }
 
+std::vector<step> affected(const std::vector<step>& steps, const std::set<std::size_t>& begun) {
+    std::vector<step> out;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const auto* space = steps[i].before && !steps[i].after ? std::get_if<namespace_object>(&*steps[i].before) : nullptr;
+        if (begun.contains(i) || (space != nullptr && !begun.empty())) out.push_back(steps[i]);
+    }
+    return out;
+}
+
 result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                        const std::string& fabric, const std::string& node) {
     host_state target = ours_in(seen, fabric);

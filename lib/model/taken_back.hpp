@@ -5,10 +5,16 @@
 
 #include "weft/model/plan.hpp"
 
+#include <set>
+
 namespace weft {
 
 // All objects that the steps name, on either side: what must be observed before they can be taken back.
 host_state named_by(const std::vector<step>&, const std::string& fabric, const std::string& node);
+
+// Of the steps of a plan those that may have had an effect once the ones that `begun` says were begun. A namespace that is yet to be removed
+// is among them: what stood in it may have gone with the other ends of its links.
+std::vector<step> affected(const std::vector<step>&, const std::set<std::size_t>& begun);
 
 // The plan from the host as it is to the host without these steps: what they made goes, what they removed comes, and of what they
 // changed only that is put back which they changed. What somebody else did since to the same objects stays as far as that goes. `seen`

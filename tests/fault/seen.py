@@ -103,7 +103,7 @@ spaces = [""] + sorted(os.listdir("/run/netns"))
 print(json.dumps({
     "spaces": {name: space(name) for name in spaces},
     "switch": switch(),
-    "records": files("/run/weft/netns"),
+    "records": sorted(files("/run/weft/netns")),
     "memory": files("/var/lib/weft", (".leases", "journal.kept", "/services/")),
     "services": {p: h for p, h in files("/run/weft/services", (".log", "/pid", "control", ".lock", ".sock", ".stats")).items()},
 }, sort_keys=True))

@@ -16,7 +16,7 @@ def test_the_nth_operation_fails(lab, states, name, kind, what):
     before = states[name][0 if what == "apply" else 1]
     prepare()
     points = node.points(verb, kind)
-    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 3):
+    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 2):
         prepare()
         failed = verb(fault=f"fail {kind} {point}", expect=None)
         if failed.returncode == 0 or "journal" in failed.stderr and "a fault that was asked for" in failed.stderr and kind == "journal":

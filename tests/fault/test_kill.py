@@ -5,7 +5,7 @@ import pytest
 
 from faults import NODES, Node, assert_same, chosen
 
-SAMPLE = 6
+SAMPLE = 4
 
 
 def killed(node, verb, fault):
@@ -39,7 +39,7 @@ def test_killed_within_a_group_of_steps(lab, states, name, kind):
     node = Node(lab, name)
     node.remove()
     points = node.points(node.apply, kind)
-    for point in chosen(f"kill {name} apply {kind}", range(1, points + 1), 3):
+    for point in chosen(f"kill {name} apply {kind}", range(1, points + 1), 2):
         node.remove()
         killed(node, node.apply, f"kill {kind} {point}")
         node.weft("recover")
@@ -51,7 +51,7 @@ def test_the_next_apply_needs_no_recover_before_it(lab, states, name):
     node = Node(lab, name)
     node.remove()
     points = node.points(node.apply, "journal")
-    for point in chosen(f"kill {name} apply then apply", range(1, points + 1), 4):
+    for point in chosen(f"kill {name} apply then apply", range(1, points + 1), 3):
         node.remove()
         killed(node, node.apply, f"kill journal {point}")
         node.apply()
@@ -64,7 +64,7 @@ def test_every_prefix_of_the_plan_is_a_start_that_apply_converges_from(lab, stat
     node = Node(lab, name)
     node.remove()
     points = node.points(node.apply, "journal")
-    for point in chosen(f"prefix {name}", range(1, points + 1), 5):
+    for point in chosen(f"prefix {name}", range(1, points + 1), 3):
         node.remove()
         killed(node, node.apply, f"kill journal {point}")
         node.run("rm", "-f", "/var/lib/weft/journal")  # so that nothing but the host says what was done
@@ -78,9 +78,10 @@ def test_killed_while_a_failed_run_is_undone(lab, states, name):
     node = Node(lab, name)
     node.remove()
     points = node.points(node.apply, "netlink")
+    node.remove()
     last = f"fail netlink {points}"
     back = node.points(lambda fault: node.apply(fault=f"{last}; {fault}", expect=1), "netlink")
-    for point in chosen(f"kill {name} undo", range(points + 1, back + 1), 4):
+    for point in chosen(f"kill {name} undo", range(points + 1, back + 1), 3):
         killed(node, node.apply, f"{last}; kill netlink {point}")
         node.weft("recover")
         assert_same(node.seen(), states[name][0])
