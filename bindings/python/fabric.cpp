@@ -68,7 +68,7 @@ py::object make_plan(const fabric_object& f, const std::string& node, const std:
 }
 
 py::dict apply_to(const fabric_object& f, const std::string& node, const std::string& netns,
-                  const std::string& rundir, const py::object& agreed) {
+                  const std::string& rundir, const py::object& agreed, std::uint32_t confirm) {
     const apply::place place{netns, rundir};
     const weft::fabric complete = f.complete();
     apply::say caller;
@@ -77,6 +77,7 @@ py::dict apply_to(const fabric_object& f, const std::string& node, const std::st
         caller.before = [kept](const plan& now) { return same_plan(kept, now); };
     }
     caller.made_from = complete;
+    caller.confirm = confirm;
     return to_dict(unlocked([&] {
         return apply::apply(place, [&]() -> result<host_state> { return wanted(complete, node, place); }, caller);
     }));
@@ -143,8 +144,9 @@ void bind_fabric(py::module_& m) {
         .def("plan", &make_plan, py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
              "The steps from the live to the wanted state.")
         .def("apply", &apply_to, py::arg("node"), py::arg("netns") = "", py::arg("ovs_rundir") = default_rundir(),
-             py::arg("plan") = py::none(),
-             "Plans and executes; undoes on failure. With a plan that plan() gave, only if the steps are still the same.")
+             py::arg("plan") = py::none(), py::arg("confirm") = 0,
+             "Plans and executes; undoes on failure. With a plan that plan() gave, only if the steps are still the same; with `confirm`, "
+             "seconds, all of it is undone unless confirm() is called in time.")
         .def("expectations", &expectations, "The rows of the reachability matrix.")
         .def("to_dict", [](const fabric_object& f) { return from_json(to_json(f.value)); })
         .def("__repr__", [](const fabric_object& f) { return "<weft.Fabric " + f.value.name + ">"; });

@@ -57,6 +57,8 @@ result<host_lock> take_host(const place& where) {
 }
 
 result<transaction> begin(const place& where, const journal_header& h, const plan& p) {
+    if (h.confirm > max_confirm)
+        return error{errc::invalid_input, "begin", h.verb, "a change waits " + std::to_string(max_confirm) + " s at most; nothing was changed", 0};
     auto made = transaction::begin(where, h, p);
     if (!made || h.confirm == 0) return made;
     // It has to be there before anything is written, or nobody would undo what cuts this client off.

@@ -59,6 +59,16 @@ def test_unconfirmed_it_is_undone_although_its_client_has_gone(node, states):
     assert "no change waits to be confirmed" in late.stderr
 
 
+def test_of_two_runs_at_once_the_second_is_refused_with_the_name_and_number_of_the_first(node, states):
+    hold = "import fcntl, os, time; f = open('/run/weft/lock', 'r+'); fcntl.flock(f, fcntl.LOCK_EX); f.truncate(0); f.write('4711'); f.flush(); time.sleep(8)"
+    node.run("sh", "-c", f'/usr/bin/python3 -c "{hold}" >/dev/null 2>&1 &')
+    time.sleep(0.5)
+    refused = node.apply(expect=1)
+    assert "another weft is at work, pid 4711" in refused.stderr
+    assert_same(node.seen(), states[node.name][0])
+    eventually(lambda: node.apply(expect=None).returncode == 0, 15)
+
+
 def test_rolled_back_by_hand_at_once(node, states):
     node.apply("--confirm", 60)
     assert "is undone" in node.weft("rollback").stdout

@@ -36,3 +36,11 @@ def test_a_lab_that_does_not_stand():
     with pytest.raises(weft.Error) as caught:
         weft.Lab(fabric, name="weft-python-none").down()
     assert caught.value.code in ("not_found", "invalid_input")
+
+
+def test_nothing_waits_where_nothing_was_done():
+    assert weft.recover(netns="weft-python-none")["what"] == "nothing"
+    for end in (weft.confirm, weft.rollback):
+        with pytest.raises(weft.Error) as caught:
+            end(netns="weft-python-none")
+        assert caught.value.code == "not_found"
