@@ -88,8 +88,8 @@ std::vector<std::uint8_t> rest_of(const attributes& a, byte_span bytes) {
     const bool plain_metrics = other_attributes(a[RTA_METRICS].payload(), {RTAX_MTU}).empty();
     const bool plain_preference = a[RTA_PREF].u8().value_or(0) == 0;
     return other_attributes(bytes, {RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_TABLE, RTA_VIA, RTA_NH_ID,
-                                    RTA_CACHEINFO, RTA_MFC_STATS, RTA_PAD, plain_metrics ? RTA_METRICS : RTA_DST,
-                                    plain_preference ? RTA_PREF : RTA_DST});
+                                    RTA_CACHEINFO, RTA_MFC_STATS, RTA_PAD, static_cast<std::uint16_t>(plain_metrics ? RTA_METRICS : RTA_DST),
+                                    static_cast<std::uint16_t>(plain_preference ? RTA_PREF : RTA_DST)});
 }
 
 }  // namespace
