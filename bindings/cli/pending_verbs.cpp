@@ -12,18 +12,6 @@ namespace {
 
 using kind = apply::recovery::kind;
 
-const char* word_for(kind what) {
-    switch (what) {
-        case kind::nothing: return "nothing";
-        case kind::undone: return "undone";
-        case kind::finished: return "finished";
-        case kind::waiting: return "waiting";
-        case kind::other_boot: return "other_boot";
-        case kind::unreadable: return "unreadable";
-    }
-    return "";
-}
-
 std::string subject(const apply::recovery& r) {
     return "the " + (r.verb.empty() ? "run" : r.verb) + (r.fabric.empty() ? "" : " of " + r.fabric + " on " + r.node);
 }
@@ -58,7 +46,7 @@ void make_anew(const options& o, const std::string& name, const std::string& nod
 
 int tell(const options& o, const apply::recovery& r) {
     if (o.json)
-        print(boost::json::serialize(boost::json::object{{"what", word_for(r.what)}, {"verb", r.verb}, {"fabric", r.fabric}, {"node", r.node},
+        print(boost::json::serialize(boost::json::object{{"what", apply::to_string(r.what)}, {"verb", r.verb}, {"fabric", r.fabric}, {"node", r.node},
                                                          {"seconds_left", r.seconds_left}, {"told", r.told}}));
     else
         std::printf("%s\n", sentence(r).c_str());

@@ -30,9 +30,8 @@ py::dict to_dict(const apply::report& done) {
 namespace {
 
 py::dict to_dict(const apply::recovery& r) {
-    static constexpr const char* words[] = {"nothing", "undone", "finished", "waiting", "other_boot", "unreadable"};
     py::dict out;
-    out["what"] = words[static_cast<int>(r.what)];
+    out["what"] = apply::to_string(r.what);
     out["verb"] = r.verb;
     out["fabric"] = r.fabric;
     out["node"] = r.node;

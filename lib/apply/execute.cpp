@@ -81,9 +81,11 @@ result<report> run_once(const place& where, const journal_header& h, const plan&
     return done;
 }
 
-journal_header header_for(const char* verb, const say& caller) {
+journal_header header_for(const char* verb, const std::string& fabric, const std::string& node, const say& caller = {}) {
     journal_header h;
     h.verb = verb;
+    h.fabric = fabric;
+    h.node = node;
     h.confirm = caller.confirm;
     if (caller.made_from) h.fabric_after = to_json(*caller.made_from);
     return h;
@@ -101,7 +103,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
     host_state wanted = given;
     bool agreed = !caller.before, again = false;
     change_checks checks(where, caller.announce && !caller.choose ? wanted.checks : std::vector<host_check>{});
-    auto header = header_for("apply", caller);
+    const auto header = header_for("apply", wanted.fabric, wanted.node, caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
         auto p = make_plan(where, wanted);
@@ -114,8 +116,6 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         }
         if (caller.choose) caller.choose(*p);
         if (p->empty()) {
-            header.fabric = p->fabric;
-            header.node = p->node;
             if (auto ok = renew_memory(header); !ok) return ok.error();
             return nothing_done(*p);
         }
@@ -157,7 +157,7 @@ result<report> execute(const place& where, const plan& p) {
     auto lock = take_host(where);
     if (!lock) return lock.error();
     const auto database = held_database(where);
-    return run_once(where, header_for("apply", {}), p);
+    return run_once(where, header_for("apply", p.fabric, p.node), p);
 }
 
 result<report> apply(const place& where, const host_state& wanted) {
@@ -183,7 +183,7 @@ result<report> change(const place& where, const host_state& from, const host_sta
         if (!p) return p.error();
         if (p->empty()) return nothing_done(*p);
         std::vector<ovs::refused_flow> refused;
-        auto done = run_once(where, header_for("apply", {}), *p, &refused);
+        auto done = run_once(where, header_for("apply", p->fabric, p->node), *p, &refused);
         if (done || !quarantine(wanted, refused)) return done;
     }
 }
@@ -201,9 +201,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     if (caller.before) {
         if (auto ok = caller.before(*p); !ok) return ok.error();
     }
-    auto header = header_for("remove", caller);
-    header.fabric = fabric;
-    header.node = node;
+    auto header = header_for("remove", fabric, node, caller);
     header.forget_settings = true;
     header.fabric_after = "";
     if (!p->empty()) return run_once(where, header, *p);

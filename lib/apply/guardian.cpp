@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // See the header. The guardian itself opens no switch and no kernel socket: when the time has come it starts a process that does, and
-// starts it again, with growing pauses, until that one says that nothing is left. May call: libc, Linux.
+// starts it again, with growing pauses, until that one has ended the journal: undone, or kept aside with what could not be. May call: libc, Linux.
 #include "apply/guardian.hpp"
 
 #include "apply/journal.hpp"
+#include "apply/host_lock.hpp"
+#include "apply/internal.hpp"
 #include "services/helper.hpp"
+#include "services/spawn.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,8 +24,6 @@
 #include <cstdio>
 #include <thread>
 
-extern char** environ;
-
 namespace weft::apply {
 namespace {
 
@@ -32,11 +32,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds look{100}, patience{3000}, first_pause{500}, longest_pause{30000};
 const char* const log_path = "/run/weft/guardian.log";
-const char* const default_rundir = "/var/run/openvswitch";
 
-std::string suffix(const place& where) { return where.netns.empty() ? "" : "." + where.netns; }
-std::string guardian_path(const place& where) { return "/run/weft/guardian" + suffix(where); }
-std::string host_lock_path(const place& where) { return "/run/weft/lock" + suffix(where); }
+std::string guardian_path(const place& where) { return "/run/weft/guardian" + suffix_of(where); }
 
 // Whether somebody holds the lock of a file; one that is not there is nobody's.
 bool held(const std::string& path) {
@@ -56,35 +53,10 @@ bool watched_within(const place& where, milliseconds time) {
 }
 
 // The process id; 0 where it could not be started.
-pid_t start(std::vector<std::string> words) {
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
-    posix_spawn_file_actions_adddup2(&files, 1, 2);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    pid_t pid = 0;
-    if (::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), environ) != 0) pid = 0;
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    return pid;
-}
-
-int wait_for(pid_t pid) {
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) return 1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+pid_t start(const std::vector<std::string>& words) {
+    if (words.empty()) return 0;  // weft-node is not to be found
+    const auto pid = services::spawn(words, {.error_log = log_path, .log_mode = 0600, .out_to_log = true}, true);
+    return pid ? *pid : 0;
 }
 
 std::vector<std::string> helper_words(const char* verb, const place& where, const std::string& more = {}) {
@@ -101,23 +73,23 @@ void be_deaf() {
 
 // Whether it is time to act: the deadline has passed, or whoever was at work has gone without an end.
 bool due(const place& where, const journal_state& now) {
-    return now.deadline ? boottime_now() >= *now.deadline : !held(host_lock_path(where));
+    return now.deadline ? boottime_now() >= *now.deadline : !held(host_lock::path(where));
 }
 
 }  // namespace
 
 result<void> ensure_guardian(const place& where) {
     if (held(guardian_path(where))) return {};
-    const bool unit = ::access("/run/systemd/system", F_OK) == 0 && where.netns.empty() && where.ovs_rundir == default_rundir;
+    const bool unit = ::access("/run/systemd/system", F_OK) == 0 && where.netns.empty() && where.ovs_rundir == place().ovs_rundir;
     if (unit) {
         const auto pid = start({"systemctl", "start", "--no-block", "weft-guardian.service"});
-        if (pid > 0 && wait_for(pid) == 0 && watched_within(where, patience)) return {};
+        if (pid > 0 && services::wait_for(pid) == 0 && watched_within(where, patience)) return {};
         std::fprintf(stderr, "weft: systemd did not start weft-guardian.service; a process of our own watches instead\n");
     }
-    auto words = helper_words("guard", where);
+    const auto words = helper_words("guard", where);
     if (words.empty()) return services::find_helper().error();
-    const auto pid = start(std::move(words));
-    if (pid > 0 && wait_for(pid) == 0 && watched_within(where, patience)) return {};
+    const auto pid = start(words);
+    if (pid > 0 && services::wait_for(pid) == 0 && watched_within(where, patience)) return {};
     return error{errc::unavailable, "start guardian", guardian_path(where), std::string("none watches this host after 3 s; see ") + log_path, 0};
 }
 
@@ -148,7 +120,7 @@ int guard(const place& where, bool twin) {
         if (twin && (other == 0 || ::waitpid(other, nullptr, WNOHANG) != 0)) other = start(helper_words("guard-twin", where, std::to_string(::getpid())));
         if (due(where, *now) && clock::now() >= next) {
             const auto worker = start(helper_words("guard-act", where));
-            const bool well = worker > 0 && wait_for(worker) == 0;
+            const bool well = worker > 0 && services::wait_for(worker) == 0;
             pause = well ? first_pause : std::min(pause * 2, longest_pause);
             next = clock::now() + pause;
             if (well) continue;
@@ -157,7 +129,7 @@ int guard(const place& where, bool twin) {
     }
     if (other > 0) {
         ::kill(other, SIGKILL);
-        (void)wait_for(other);
+        (void)services::wait_for(other);
     }
     return 0;
 }

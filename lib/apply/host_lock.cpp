@@ -2,6 +2,8 @@
 // The lock is flock's on a file under /run/weft, so that it goes with the process however that ends. May include: core.
 #include "apply/host_lock.hpp"
 
+#include "apply/internal.hpp"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -19,9 +21,11 @@ constexpr std::chrono::milliseconds patience{2000};
 
 }  // namespace
 
+std::string host_lock::path(const place& where) { return "/run/weft/lock" + suffix_of(where); }
+
 result<host_lock> host_lock::take(const place& where) {
     ::mkdir("/run/weft", 0700);
-    const std::string path = "/run/weft/lock" + (where.netns.empty() ? "" : "." + where.netns);
+    const auto path = host_lock::path(where);
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return errno_error(errno, "lock", path);
     // A follower holds it for the moment that a plugged port costs; whoever waits this long has met another person's run.

@@ -9,6 +9,7 @@ namespace weft::apply {
 class host_lock {
 public:
     static result<host_lock> take(const place&);
+    static std::string path(const place&);
     host_lock(host_lock&& other) noexcept;
     host_lock& operator=(host_lock&&) = delete;
     ~host_lock();

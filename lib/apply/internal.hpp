@@ -9,5 +9,7 @@ namespace weft::apply {
 
 ovs::port_numbers numbers_of(const std::vector<ovs::bridge_row>&, const std::string& bridge);
 bool has_database(const place&);
+// What the files that weft keeps of a host end in: "" for the machine's own, ".NAME" for a named namespace.
+inline std::string suffix_of(const place& where) { return where.netns.empty() ? "" : "." + where.netns; }
 
 }  // namespace weft::apply

@@ -2,6 +2,7 @@
 // See the header.
 #include "apply/journal.hpp"
 
+#include "apply/internal.hpp"
 #include "apply/records.hpp"
 #include "core/fault.hpp"
 #include "weft/model/json.hpp"
@@ -136,7 +137,7 @@ void take(found_journal& found, const json::object& o) {
 }  // namespace
 
 std::string journal_path(const place& where) {
-    return std::string(state_folder) + "/journal" + (where.netns.empty() ? "" : "." + where.netns);
+    return std::string(state_folder) + "/journal" + suffix_of(where);
 }
 
 std::int64_t boottime_now() {

@@ -76,8 +76,8 @@ recovery about(recovery::kind what, const found_journal& found) {
     return {what, found.header.verb, found.header.fabric, found.header.node, 0, {}};
 }
 
-result<recovery> recover_locked(const place& where) {
-    auto found = read_journal(where);
+// What becomes of the journal that read_journal gave.
+result<recovery> end_of(const place& where, const result<std::optional<found_journal>>& found) {
     if (!found) {
         if (found.error().code != errc::invalid_input) return found.error();
         const auto kept = set_aside(where);
@@ -116,15 +116,26 @@ result<found_journal> waiting_change(const place& where, const char* operation) 
 
 }  // namespace
 
+const char* to_string(recovery::kind what) noexcept {
+    switch (what) {
+        case recovery::kind::nothing: return "nothing";
+        case recovery::kind::undone: return "undone";
+        case recovery::kind::finished: return "finished";
+        case recovery::kind::waiting: return "waiting";
+        case recovery::kind::other_boot: return "other_boot";
+        case recovery::kind::unreadable: return "unreadable";
+    }
+    return "";
+}
+
 result<void> end_earlier_run(const place& where) {
-    if (::access(journal_path(where).c_str(), F_OK) != 0) return {};
     const auto found = read_journal(where);
     if (found && *found && (*found)->this_boot && waits(**found))
         return error{errc::busy, "begin", (*found)->header.fabric + " on " + (*found)->header.node,
                      "a change waits to be confirmed for " + seconds_left(*(*found)->deadline) + " more, by pid " + std::to_string((*found)->pid) +
                          ": weft confirm, or weft rollback; nothing was changed",
                      0};
-    const auto ended = recover_locked(where);
+    const auto ended = end_of(where, found);
     if (!ended) return ended.error();
     return {};
 }
@@ -132,7 +143,7 @@ result<void> end_earlier_run(const place& where) {
 result<recovery> recover(const place& where) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
-    return recover_locked(where);
+    return end_of(where, read_journal(where));
 }
 
 result<recovery> discard_journal(const place& where) {

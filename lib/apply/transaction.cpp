@@ -4,6 +4,7 @@
 // seen. The journal goes when nothing is.
 #include "apply/transaction.hpp"
 
+#include "apply/internal.hpp"
 #include "apply/records.hpp"
 #include "apply/settle.hpp"
 #include "core/fault.hpp"
@@ -11,8 +12,6 @@
 #include "model/taken_back.hpp"
 #include "weft/ovs/flows.hpp"
 #include "weft/services/services.hpp"
-
-#include "apply/internal.hpp"
 
 #include <algorithm>
 
@@ -115,8 +114,6 @@ void forget_removed(const journal_header& h, const std::vector<step>& steps) {
 }
 
 result<transaction> transaction::begin(const place& where, journal_header h, const plan& p) {
-    h.fabric = p.fabric;
-    h.node = p.node;
     h.settings_before = settings_text(h.fabric, h.node);
     h.fabric_before = remembered_text(h.fabric, h.node);
     h.flows = flows_that_go(where, p);
@@ -142,7 +139,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
         if (auto ok = journal_.complete(); !ok) return ok;
         exec_->close_sessions();
         if (auto ok = fault::point("effect", header_.node); !ok) return ok;
-        return settle(effects_of(plan_.steps), announce, where_.netns);
+        return settle(effects_of(plan_.steps), announce, exec_->own());
     };
     if (auto ok = all(); !ok) {
         if (refused != nullptr) *refused = exec_->refused_flows();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// posix_spawn, pipes and the interrupt flag. It may call libc only. Every descriptor is close-on-exec, so that no child
-// inherits what is not its own; children start with default signal handling whatever the calling program has set.
+// Children with pipes, and the interrupt flag. It may call libc and services/spawn.hpp. Every descriptor is close-on-exec, so that no child
+// inherits what is not its own.
 #include "lab/process.hpp"
+
+#include "services/spawn.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,8 +15,6 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
-
-extern char** environ;
 
 namespace weft::lab {
 namespace {
@@ -61,31 +60,11 @@ result<child> child::start(const std::vector<std::string>& argv, const std::stri
     }
     c.out_ = out[0];
 
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, in[0], 0);
-    posix_spawn_file_actions_adddup2(&files, out[1], 1);
-    posix_spawn_file_actions_addopen(&files, 2, log.empty() ? "/dev/null" : log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    sigset_t all, none;
-    sigfillset(&all);
-    sigemptyset(&none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    std::vector<char*> args;
-    for (const auto& a : argv) args.push_back(const_cast<char*>(a.c_str()));
-    args.push_back(nullptr);
-    const int problem = ::posix_spawnp(&c.pid_, args[0], &files, &attributes, args.data(), environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
+    const auto pid = services::spawn(argv, {.in = in[0], .out = out[1], .error_log = log});
     ::close(in[0]);
     ::close(out[1]);
-    if (problem != 0) {
-        c.pid_ = -1;
-        return error{errc::unavailable, "start", argv[0], std::strerror(problem), problem};
-    }
+    if (!pid) return pid.error();
+    c.pid_ = *pid;
     return c;
 }
 

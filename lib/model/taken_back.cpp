@@ -4,9 +4,12 @@
 #include "model/taken_back.hpp"
 
 #include "model/describe.hpp"
+#include "model/keyed_list.hpp"
 #include "model/marks.hpp"
 
-#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
 #include <tuple>
 
 namespace weft {
@@ -38,77 +41,97 @@ template <class T> void revert(T& now, const T& before, const T& after) {
     }
 }
 
-struct same_object {
-    static auto key(const link& o) { return std::tuple(o.name); }
-    static auto key(const address_entry& o) { return std::tuple(o.device, o.address); }
-    static auto key(const route& o) { return std::tuple(o.destination, o.table, o.metric); }
-    static auto key(const nft::table& o) { return std::tuple(o.family, o.name); }
-    static auto key(const ovs::bridge_row& o) { return std::tuple(o.name); }
-    static auto key(const ovs::port_row& o) { return std::tuple(o.name); }
-    static auto key(const ovs::flow& o) { return std::tuple(o.table, o.priority, o.match); }
-    static auto key(const service& o) { return std::tuple(o.name); }
-    template <class T> static const T& key(const T& o) { return o; }
-};
-
-template <class T> auto find_like(std::vector<T>& all, const T& one) {
-    return std::find_if(all.begin(), all.end(), [&](const T& other) { return same_object::key(other) == same_object::key(one); });
-}
-
-template <class T> void put(std::vector<T>& all, const T& one) {
-    if (const auto at = find_like(all, one); at != all.end()) *at = one;
-    else all.push_back(one);
-}
-
-template <class T> void drop(std::vector<T>& all, const T& one) {
-    if (const auto at = find_like(all, one); at != all.end()) all.erase(at);
-}
-
+// A host as it is put together, object by object.
 class builder {
 public:
-    explicit builder(host_state& state) : state_(state) {}
+    struct space_parts {
+        std::map<std::string, std::string> sysctls;
+        std::tuple<keyed_list<link>, keyed_list<address_entry>, keyed_list<nexthop_object>, keyed_list<route>, keyed_list<rule>,
+                   keyed_list<neighbour>, keyed_list<nft::table>>
+            lists;
+        space_parts() = default;
+        explicit space_parts(const namespace_state& n)
+            : sysctls(n.sysctls),
+              lists(n.links, n.addresses, n.nexthops, n.routes, n.rules, n.neighbours, n.tables) {}
+    };
+    struct bridge_parts {
+        ovs::bridge_row row;  // without its ports
+        keyed_list<ovs::port_row> ports;
+    };
 
-    namespace_state& space(const std::string& name) {
-        for (auto& n : state_.namespaces)
-            if (n.name == name) return n;
-        state_.namespaces.push_back({});
-        state_.namespaces.back().name = name;
-        return state_.namespaces.back();
+    builder(std::string fabric, std::string node) {
+        bare_.fabric = std::move(fabric);
+        bare_.node = std::move(node);
     }
-    ovs::bridge_row& bridge(const std::string& name) {
-        for (auto& b : state_.bridges)
-            if (b.name == name) return b;
-        state_.bridges.push_back({});
-        state_.bridges.back().name = name;
-        return state_.bridges.back();
+    explicit builder(const host_state& from) : services_(from.services) {
+        bare_.fabric = from.fabric;
+        bare_.node = from.node;
+        for (const auto& n : from.namespaces) spaces_.emplace(n.name, space_parts(n));
+        for (const auto& b : from.bridges) set_bridge(b);
+        for (const auto& [bridge, flows] : from.flows) flows_.emplace(bridge, keyed_list(flows));
     }
-    bool has_space(const std::string& name) const {
-        return std::any_of(state_.namespaces.begin(), state_.namespaces.end(), [&](const auto& n) { return n.name == name; });
+
+    space_parts& space(const std::string& name) { return spaces_[name]; }
+    bool has_space(const std::string& name) const { return spaces_.contains(name); }
+    void drop_space(const std::string& name) { spaces_.erase(name); }
+    bridge_parts& bridge(const std::string& name) {
+        auto& b = bridges_[name];
+        b.row.name = name;
+        return b;
     }
-    bool has_bridge(const std::string& name) const {
-        return std::any_of(state_.bridges.begin(), state_.bridges.end(), [&](const auto& b) { return b.name == name; });
+    bool has_bridge(const std::string& name) const { return bridges_.contains(name); }
+    void drop_bridge(const std::string& name) {
+        bridges_.erase(name);
+        flows_.erase(name);
     }
+    void set_bridge(const ovs::bridge_row& row) {
+        auto& b = bridge(row.name);
+        b = {row, keyed_list(row.ports)};
+        b.row.ports.clear();
+    }
+    keyed_list<ovs::flow>& flows(const std::string& bridge) { return flows_[bridge]; }
 
     // The list in which an object of this kind is kept.
-    std::vector<link>& list(const step& s, const link&) { return space(s.scope).links; }
-    std::vector<address_entry>& list(const step& s, const address_entry&) { return space(s.scope).addresses; }
-    std::vector<nexthop_object>& list(const step& s, const nexthop_object&) { return space(s.scope).nexthops; }
-    std::vector<route>& list(const step& s, const route&) { return space(s.scope).routes; }
-    std::vector<rule>& list(const step& s, const rule&) { return space(s.scope).rules; }
-    std::vector<neighbour>& list(const step& s, const neighbour&) { return space(s.scope).neighbours; }
-    std::vector<nft::table>& list(const step& s, const nft::table&) { return space(s.scope).tables; }
-    std::vector<ovs::port_row>& list(const step& s, const ovs::port_row&) { return bridge(s.scope).ports; }
-    std::vector<ovs::flow>& list(const step& s, const ovs::flow&) { return state_.flows[s.scope]; }
-    std::vector<service>& list(const step&, const service&) { return state_.services; }
+    template <class T> keyed_list<T>& list(const step& s, const T&) { return std::get<keyed_list<T>>(space(s.scope).lists); }
+    keyed_list<ovs::port_row>& list(const step& s, const ovs::port_row&) { return bridge(s.scope).ports; }
+    keyed_list<ovs::flow>& list(const step& s, const ovs::flow&) { return flows(s.scope); }
+    keyed_list<service>& list(const step&, const service&) { return services_; }
+
+    host_state state() const {
+        auto all = bare_;
+        for (const auto& [name, parts] : spaces_) {
+            const auto& [links, addresses, nexthops, routes, rules, neighbours, tables] = parts.lists;
+            all.namespaces.push_back({name, links.list(), addresses.list(), nexthops.list(), routes.list(), rules.list(), neighbours.list(),
+                                      parts.sysctls, tables.list()});
+        }
+        for (const auto& [name, parts] : bridges_) {
+            all.bridges.push_back(parts.row);
+            all.bridges.back().ports = parts.ports.list();
+        }
+        for (const auto& [bridge, flows] : flows_) all.flows[bridge] = flows.list();
+        all.services = services_.list();
+        return all;
+    }
 
 private:
-    host_state& state_;
+    host_state bare_;  // what is of the whole host
+    std::map<std::string, space_parts> spaces_;
+    std::map<std::string, bridge_parts> bridges_;
+    std::map<std::string, keyed_list<ovs::flow>> flows_;
+    keyed_list<service> services_;
 };
 
 class turner : builder {
 public:
-    turner(host_state& target, const host_state& seen, const std::map<std::string, std::vector<ovs::flow>>& flows)
-        : builder(target), target_(target), seen_(seen), flows_(flows) {}
+    turner(const host_state& ours, const host_state& seen, const std::map<std::string, std::vector<ovs::flow>>& flows)
+        : builder(ours), flows_that_went_(flows) {
+        for (const auto& n : seen.namespaces)
+            for (const auto& l : n.links) links_seen_.emplace(n.name, l.name);
+        for (const auto& b : seen.bridges)
+            for (const auto& p : b.ports) ports_seen_.emplace(std::pair(std::string_view(b.name), std::string_view(p.name)), &p);
+    }
 
+    using builder::state;
     void turn(const step& s) {
         const auto& o = s.after ? *s.after : *s.before;
         // What was in a namespace that has gone since is nobody's to bring back; one that a step removed is there again by then.
@@ -126,12 +149,11 @@ private:
     void one(const step& s, const namespace_object& o) {
         const auto* before = side<namespace_object>(s.before);
         if (before == nullptr) {
-            std::erase_if(target_.namespaces, [&](const auto& n) { return n.name == o.name; });
-        } else {
-            auto& again = space(o.name);
-            if (before->contents) again = *before->contents;
-            again.name = o.name;
-            for (auto& table : again.tables) table.marked = true;
+            drop_space(o.name);
+        } else if (auto& again = space(o.name); before->contents) {
+            auto contents = *before->contents;
+            for (auto& table : contents.tables) table.marked = true;
+            again = space_parts(contents);
         }
     }
     void one(const step& s, const sysctl_object& o) {
@@ -141,50 +163,42 @@ private:
     void one(const step& s, const ovs::bridge_row& o) {
         const auto *before = side<ovs::bridge_row>(s.before), *after = side<ovs::bridge_row>(s.after);
         if (before == nullptr) {
-            std::erase_if(target_.bridges, [&](const auto& b) { return b.name == o.name; });
-            target_.flows.erase(o.name);
+            drop_bridge(o.name);
         } else if (after == nullptr) {
             // Its ports were steps of their own, but for those that others had plugged into it, which its row holds.
-            if (!has_bridge(o.name)) bridge(o.name) = *before;
-            if (const auto at = flows_.find(o.name); at != flows_.end()) target_.flows[o.name] = at->second;
+            if (!has_bridge(o.name)) set_bridge(*before);
+            if (const auto at = flows_that_went_.find(o.name); at != flows_that_went_.end()) flows(o.name) = keyed_list(at->second);
         } else if (has_bridge(o.name)) {
-            auto& now = bridge(o.name);
-            auto ports = std::move(now.ports);
-            revert(now, *before, *after);
-            now.ports = std::move(ports);
+            revert(bridge(o.name).row, *before, *after);
         }
     }
     // A link of the host itself is not in the target, which holds what is ours, until a step says what of it was changed.
     void one(const step& s, const link& o) {
         const auto *before = side<link>(s.before), *after = side<link>(s.after);
         if (before == nullptr || after == nullptr) return general(s, o);
-        auto& links = space(s.scope).links;
-        const auto at = find_like(links, o);
-        if (at != links.end() && !std::holds_alternative<physical_options>(before->options)) {
-            *at = *before;
+        auto& links = list(s, o);
+        auto* now = links.find(o);
+        if (now != nullptr && !std::holds_alternative<physical_options>(before->options)) {
+            *now = *before;
             return;
         }
-        link back = at != links.end() ? *at : bare(o.name, before->up);
+        link back = now != nullptr ? *now : bare(o.name, before->up);
         const bool comes_back = s.scope.empty() && has_bridge(o.name);
-        if (at == links.end() && !comes_back && !seen(s.scope, o.name)) return;  // it went with the bridge, or with who took it out
+        // It went with the bridge, or with who took it out.
+        if (now == nullptr && !comes_back && !links_seen_.contains({s.scope, o.name})) return;
         const auto differs = [&](auto field) { return before->*field != after->*field; };
         if (differs(&link::mac)) back.mac = before->mac;
         if (differs(&link::mtu)) back.mtu = before->mtu;
         if (differs(&link::promiscuous)) back.promiscuous = before->promiscuous;
         if (differs(&link::master)) back.master = before->master;
         revert(back.features, before->features, after->features);
-        put(links, back);
+        links.put(back);
     }
     static link bare(const std::string& name, bool up) {
         link l{};
         l.name = name;
         l.up = up;
         return l;
-    }
-    bool seen(const std::string& scope, const std::string& name) const {
-        return std::any_of(seen_.namespaces.begin(), seen_.namespaces.end(), [&](const auto& n) {
-            return n.name == scope && std::any_of(n.links.begin(), n.links.end(), [&](const link& l) { return l.name == name; });
-        });
     }
     void one(const step& s, const ovs::port_row& o) {
         const auto *before = side<ovs::port_row>(s.before), *after = side<ovs::port_row>(s.after);
@@ -193,18 +207,14 @@ private:
             return;
         }
         if (!has_bridge(s.scope)) return;
-        auto& ports = bridge(s.scope).ports;
-        if (find_like(ports, o) == ports.end()) {
-            // A row that the step gave back to its owner is no longer ours by its marks.
-            for (const auto& b : seen_.bridges)
-                for (const auto& p : b.ports)
-                    if (b.name == s.scope && p.name == o.name) ports.push_back(p);
-        }
-        if (const auto at = find_like(ports, o); at != ports.end()) revert(*at, *before, *after);
+        auto& ports = list(s, o);
+        // A row that the step gave back to its owner is no longer ours by its marks.
+        if (const auto at = ports_seen_.find({s.scope, o.name}); at != ports_seen_.end() && ports.find(o) == nullptr) ports.put(*at->second);
+        if (auto* now = ports.find(o)) revert(*now, *before, *after);
     }
     void one(const step& s, const nft::table& o) {
         general(s, o);
-        for (auto& t : space(s.scope).tables) t.marked = true;
+        if (auto* now = list(s, o).find(o)) now->marked = true;
     }
     template <class T> void one(const step& s, const T& o) { general(s, o); }
 
@@ -212,61 +222,62 @@ private:
         auto& all = list(s, o);
         if (const auto* before = side<T>(s.before)) {
             // What has the place of it now by a change of the key's own value.
-            if (const auto* after = side<T>(s.after)) drop(all, *after);
-            put(all, *before);
+            if (const auto* after = side<T>(s.after)) all.drop(*after);
+            all.put(*before);
         } else {
-            drop(all, o);
+            all.drop(o);
         }
     }
 
-    host_state& target_;
-    const host_state& seen_;
-    const std::map<std::string, std::vector<ovs::flow>>& flows_;
+    const std::map<std::string, std::vector<ovs::flow>>& flows_that_went_;
+    std::set<std::pair<std::string, std::string>> links_seen_;                                  // with their scope
+    std::map<std::pair<std::string_view, std::string_view>, const ovs::port_row*> ports_seen_;  // by bridge and name
 };
 
 // diff leaves a key alone that the wanted row does not name; a step that added one is taken back by removing it.
 void exactly(plan& p, const host_state& seen, const host_state& target, const std::vector<step>& steps) {
-    const auto same = [](ovs::port_row a, ovs::port_row b) {
-        for (auto* row : {&a, &b})
-            for (auto& i : row->interfaces) i.ofport.reset(), i.error.clear();
-        return a == b;
-    };
-    const auto set = [&](const std::string& scope, state_object before, state_object after) {
-        for (auto& s : p.steps) {
-            if (s.scope != scope || !s.before || !s.after || s.before->index() != before.index()) continue;
-            if (s.object_name() != step{scope, before, after, {}}.object_name()) continue;
-            s.after = std::move(after);
-            return;
-        }
-        p.steps.push_back({scope, std::move(before), std::move(after), {}});
-    };
+    using row_name = std::pair<std::string_view, std::string_view>;  // bridge, and port or ""
+    std::set<row_name> changed;
     for (const auto& s : steps) {
         if (!s.before || !s.after) continue;
-        const auto* row = std::get_if<ovs::bridge_row>(&*s.before);
-        const auto* port = std::get_if<ovs::port_row>(&*s.before);
-        if (row == nullptr && port == nullptr) continue;
-        for (const auto& was : seen.bridges)
-            for (const auto& will : target.bridges) {
-                if (was.name != s.scope || will.name != s.scope) continue;
-                auto bare_was = was, bare_will = will;
-                bare_was.ports.clear();
-                bare_will.ports.clear();
-                if (row != nullptr && bare_was != bare_will) set(s.scope, bare_was, bare_will);
-                for (const auto& a : was.ports)
-                    for (const auto& b : will.ports)
-                        if (port != nullptr && a.name == port->name && b.name == port->name && !same(a, b)) set(s.scope, a, b);
-            }
+        if (std::holds_alternative<ovs::bridge_row>(*s.before)) changed.emplace(s.scope, "");
+        if (const auto* port = std::get_if<ovs::port_row>(&*s.before)) changed.emplace(s.scope, port->name);
+    }
+    std::map<std::pair<std::string, std::string>, std::size_t> planned;
+    for (std::size_t i = 0; i < p.steps.size(); ++i) {
+        const auto& s = p.steps[i];
+        if (!s.before || !s.after) continue;
+        if (std::holds_alternative<ovs::bridge_row>(*s.before)) planned.emplace(std::pair(s.scope, ""), i);
+        if (const auto* port = std::get_if<ovs::port_row>(&*s.before)) planned.emplace(std::pair(s.scope, port->name), i);
+    }
+    const auto set = [&](const std::string& bridge, const std::string& port, state_object before, state_object after) {
+        if (const auto at = planned.find({bridge, port}); at != planned.end()) p.steps[at->second].after = std::move(after);
+        else p.steps.push_back({bridge, std::move(before), std::move(after), {}});
+    };
+    const auto without_news = [](ovs::port_row row) {
+        for (auto& i : row.interfaces) i.ofport.reset(), i.error.clear();
+        return row;
+    };
+    const index targets(target.bridges);
+    for (const auto& was : seen.bridges) {
+        const auto* will = targets.like(was);
+        if (will == nullptr) continue;
+        auto bare_was = was, bare_will = *will;
+        bare_was.ports.clear();
+        bare_will.ports.clear();
+        if (changed.contains({was.name, ""}) && bare_was != bare_will) set(was.name, "", bare_was, bare_will);
+        const index ports(will->ports);
+        for (const auto& a : was.ports)
+            if (const auto* b = changed.contains({was.name, a.name}) ? ports.like(a) : nullptr; b && without_news(a) != without_news(*b))
+                set(was.name, a.name, a, *b);
     }
 }
 
 }  // namespace
 
 host_state named_by(const std::vector<step>& steps, const std::string& fabric, const std::string& node) {
-    host_state all;
-    all.fabric = fabric;
-    all.node = node;
-    builder into(all);
-    (void)into.space("");
+    builder all(fabric, node);
+    (void)all.space("");
     for (const auto& s : steps)
         for (const auto* side : {&s.before, &s.after}) {
             if (!*side) continue;
@@ -274,22 +285,21 @@ host_state named_by(const std::vector<step>& steps, const std::string& fabric, c
                 [&](const auto& o) {
                     using T = std::decay_t<decltype(o)>;
                     if constexpr (std::is_same_v<T, namespace_object>) {
-                        auto& space = into.space(o.name);
-                        if (o.contents) space = *o.contents;
-                        space.name = o.name;
+                        auto& space = all.space(o.name);
+                        if (o.contents) space = builder::space_parts(*o.contents);
                     } else if constexpr (std::is_same_v<T, sysctl_object>) {
-                        into.space(s.scope).sysctls[o.key] = o.value;
+                        all.space(s.scope).sysctls[o.key] = o.value;
                     } else if constexpr (std::is_same_v<T, ovs::bridge_row>) {
-                        (void)into.bridge(o.name);
-                        all.flows[o.name];
+                        (void)all.bridge(o.name);
+                        (void)all.flows(o.name);
                     } else {
-                        if constexpr (std::is_same_v<T, ovs::flow>) (void)into.bridge(s.scope);
-                        put(into.list(s, o), o);
+                        if constexpr (std::is_same_v<T, ovs::flow>) (void)all.bridge(s.scope);
+                        all.list(s, o).put(o);
                     }
                 },
                 **side);
         }
-    return all;
+    return all.state();
 }
 
 std::vector<step> affected(const std::vector<step>& steps, const std::set<std::size_t>& begun) {
@@ -303,10 +313,11 @@ std::vector<step> affected(const std::vector<step>& steps, const std::set<std::s
 
 result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                        const std::string& fabric, const std::string& node) {
-    host_state target = ours_in(seen, fabric);
-    target.node = node;
-    turner turn(target, seen, flows);
+    auto ours = ours_in(seen, fabric);
+    ours.node = node;
+    turner turn(ours, seen, flows);
     for (auto s = steps.rbegin(); s != steps.rend(); ++s) turn.turn(*s);
+    const auto target = turn.state();
     auto p = diff(seen, target);
     if (!p) return p;
     exactly(*p, seen, target, steps);  // behind the others, whose order it leaves: no step waits for these columns

@@ -5,11 +5,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,10 +20,9 @@
 #include <sstream>
 
 #include "services/helper.hpp"
+#include "services/spawn.hpp"
 #include "services/supervisor.hpp"
 #include "weft/model/json.hpp"
-
-extern char** environ;
 
 namespace weft::services {
 namespace {
@@ -84,28 +81,9 @@ result<void> start_supervisor() {
         ::chmod(control_socket.c_str(), 0600) < 0 || ::listen(listener.fd, 16) < 0)
         return errno_error(errno, "listen", control_socket);
 
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, listener.fd, 0);
-    for (const int fd : {1, 2}) posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_WRONLY, 0);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    char verb[] = "supervise";
-    char* argv[] = {helper->data(), verb, nullptr};
-    pid_t pid = 0;
-    const int problem = ::posix_spawn(&pid, helper->c_str(), &files, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    if (problem != 0) return errno_error(problem, "start", *helper);
-    // It goes on in a process of its own and ends this one at once.
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    const auto pid = spawn({*helper, "supervise"}, {.in = listener.fd});
+    if (!pid) return errno_error(pid.error().errnum, "start", *helper);
+    (void)wait_for(*pid);  // it goes on in a process of its own and ends this one at once
     return {};
 }
 

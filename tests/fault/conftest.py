@@ -2,9 +2,12 @@
 """The lab and the states of its nodes, once for all tests of faults."""
 import pytest
 
-from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, program, assert_same
+from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, assert_same
+from labs import skip_without_a_lab
 
-pytest_collection_modifyitems = program.pytest_collection_modifyitems
+
+def pytest_collection_modifyitems(items):
+    skip_without_a_lab(items)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of faults share: one lab of plan 1, whose nodes hold things of others; what stands on a node, as one value; and running
 weft there with a fault that was asked for."""
-import importlib.util
 import json
 import os
 import pathlib
 import random
 import re
 import subprocess
+import sys
 
-spec = importlib.util.spec_from_file_location("program_conftest", pathlib.Path(__file__).parents[1] / "program" / "conftest.py")
-program = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(program)
-FABRICS, PROGRAM, Lab = program.FABRICS, program.PROGRAM, program.Lab
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "program"))
+from labs import FABRICS, PROGRAM, Lab, eventually  # noqa: E402,F401
 
 EXHAUSTIVE = os.environ.get("WEFT_EXHAUSTIVE") == "1"
 SEED = int(os.environ.get("WEFT_SEED", "1"))

@@ -6,14 +6,7 @@ import time
 
 import pytest
 
-from faults import Node, assert_same
-
-
-def eventually(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
+from faults import Node, assert_same, eventually
 
 
 @pytest.fixture(params=["controller", "network"])

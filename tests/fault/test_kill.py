@@ -46,31 +46,28 @@ def test_killed_within_a_group_of_steps(lab, states, name, kind):
         assert_same(node.seen(), *states[name])
 
 
-@pytest.mark.parametrize("name", NODES)
-def test_the_next_apply_needs_no_recover_before_it(lab, states, name):
-    node = Node(lab, name)
+def converges(node, states, label, before_the_next):
     node.remove()
     points = node.points(node.apply, "journal")
-    for point in chosen(f"kill {name} apply then apply", range(1, points + 1), 3):
+    for point in chosen(f"{label} {node.name}", range(1, points + 1), 3):
         node.remove()
         killed(node, node.apply, f"kill journal {point}")
+        before_the_next()
         node.apply()
-        assert_same(node.seen(), states[name][1])
+        assert_same(node.seen(), states[node.name][1])
         assert "nothing to do" in node.apply().stdout
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_next_apply_needs_no_recover_before_it(lab, states, name):
+    converges(Node(lab, name), states, "kill then apply", lambda: None)
 
 
 @pytest.mark.parametrize("name", NODES)
 def test_every_prefix_of_the_plan_is_a_start_that_apply_converges_from(lab, states, name):
     node = Node(lab, name)
-    node.remove()
-    points = node.points(node.apply, "journal")
-    for point in chosen(f"prefix {name}", range(1, points + 1), 3):
-        node.remove()
-        killed(node, node.apply, f"kill journal {point}")
-        node.run("rm", "-f", "/var/lib/weft/journal")  # so that nothing but the host says what was done
-        node.apply()
-        assert_same(node.seen(), states[name][1])
-        assert "nothing to do" in node.apply().stdout
+    # Nothing but the host says then what was done.
+    converges(node, states, "prefix", lambda: node.run("rm", "-f", "/var/lib/weft/journal"))
 
 
 @pytest.mark.parametrize("name", NODES)

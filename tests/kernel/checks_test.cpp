@@ -46,7 +46,6 @@ struct host {
     ~host() {
         ::close(listener);
         (void)apply::remove(place, fabric, "n");
-        ::unlink(("/run/weft/lock." + own.name).c_str());
     }
 
     std::string fabric = "ck" + std::to_string(::getpid());

@@ -20,7 +20,10 @@ struct scoped_namespace {
         netlink::create_namespace(name).value();
     }
     scoped_namespace(const scoped_namespace&) = delete;
-    ~scoped_namespace() { (void)netlink::delete_namespace(name); }
+    ~scoped_namespace() {
+        (void)netlink::delete_namespace(name);
+        ::unlink(("/run/weft/lock." + name).c_str());  // where it stood for a host
+    }
     netlink::namespace_handle handle() const { return netlink::namespace_handle::open(name).value(); }
     netlink::session session() const { return netlink::session::open(handle()).value(); }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The supervisor with real programs (sleep, cat, dnsmasq) in a namespace of the test. Each case has /run/weft and
-// /var/lib/weft of its own, so that its supervisor is not the machine's. Waits are bounded; without root it skips.
+// /var/lib/weft of its own, so that its supervisor is not the machine's. Waits are bounded; without root it skips. Longer
+// than the guide, because every case needs the same small machine.
 #include "weft/services/services.hpp"
 
 #include <fcntl.h>

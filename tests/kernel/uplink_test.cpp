@@ -101,10 +101,7 @@ struct uplink_host {
         through.nexthop_id = 9;
         add(through);
     }
-    ~uplink_host() {
-        (void)apply::remove(place, "uplink-kernel", "n");
-        ::unlink(("/run/weft/lock." + host.name).c_str());
-    }
+    ~uplink_host() { (void)apply::remove(place, "uplink-kernel", "n"); }
 
     template <class T> void add(const T& one) { session.run_one({netlink::verb::add, one}).value(); }
     template <class F = void (*)(address_entry&)>

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """weft.Lab: a small cloud stands up, every cell of its matrix is as expected, and it is gone afterwards."""
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -39,8 +40,11 @@ def test_a_lab_that_does_not_stand():
 
 
 def test_nothing_waits_where_nothing_was_done():
-    assert weft.recover(netns="weft-python-none")["what"] == "nothing"
-    for end in (weft.confirm, weft.rollback):
-        with pytest.raises(weft.Error) as caught:
-            end(netns="weft-python-none")
-        assert caught.value.code == "not_found"
+    try:
+        assert weft.recover(netns="weft-python-none")["what"] == "nothing"
+        for end in (weft.confirm, weft.rollback):
+            with pytest.raises(weft.Error) as caught:
+                end(netns="weft-python-none")
+            assert caught.value.code == "not_found"
+    finally:
+        pathlib.Path("/run/weft/lock.weft-python-none").unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a host has on a NIC that becomes a port of a bridge: which steps move it, in which order, what is remembered, what stays, and
-// what is refused before anything is written.
+// what is refused before anything is written. Longer than the guide, because all cases start from the one host that has everything.
 #include "weft/model/plan.hpp"
 
 #include <catch2/catch.hpp>

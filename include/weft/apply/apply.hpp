@@ -85,6 +85,7 @@ struct recovery {
     std::uint32_t seconds_left = 0;  // of a waiting one
     std::string told;                // of an unreadable one
 };
+const char* to_string(recovery::kind) noexcept;  // its name
 // Errors: busy, unsupported (the journal is another host's or of another version: left as it is), incomplete with what could not be undone,
 // and what keeps the host from being read; the journal stays then. Idempotent.
 result<recovery> recover(const place&);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps taken back by what a host is now: what they made goes, what they removed comes, and of what they changed only that.
+#include "model/taken_back.hpp"
+
+#include "weft/model/json.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace weft;
+
+namespace {
+
+const std::string of_fabric = "f";
+
+weft::link tap(const std::string& name) {
+    weft::link l{};
+    l.name = name;
+    l.options = veth_options{"qr-" + name, "qrouter-1", std::nullopt, std::nullopt};
+    l.group = weft_link_group;
+    l.alias = "weft:f/" + name;
+    return l;
+}
+
+ovs::port_row port(const std::string& name, std::optional<std::uint16_t> tag) {
+    ovs::port_row p;
+    p.name = name;
+    p.tag = tag;
+    p.external_ids[ovs::mark_fabric] = of_fabric;
+    p.interfaces.emplace_back();
+    p.interfaces[0].name = name;
+    return p;
+}
+
+ovs::bridge_row bridge(std::vector<ovs::port_row> ports) {
+    ovs::bridge_row b;
+    b.name = "br-int";
+    b.external_ids[ovs::mark_fabric] = of_fabric;
+    b.ports = std::move(ports);
+    return b;
+}
+
+ovs::flow flow(const std::string& match, std::uint64_t cookie = ovs::flow_cookie) {
+    ovs::flow f;
+    f.cookie = cookie;
+    f.match = match;
+    f.actions = "drop";
+    return f;
+}
+
+host_state host() {
+    host_state s;
+    s.namespaces.emplace_back();
+    return s;
+}
+
+std::vector<std::string> names(const plan& p) {
+    std::vector<std::string> all;
+    for (const auto& s : p.steps)
+        all.push_back((s.kind() == step_kind::create ? "+ " : s.kind() == step_kind::remove ? "- " : "~ ") + s.object_kind() + " " + s.object_name());
+    return all;
+}
+
+plan back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows = {}) {
+    return take_back(seen, steps, flows, of_fabric, "n").value();
+}
+
+}  // namespace
+
+TEST_CASE("what a step made goes, and one that never ran, or is taken back already, is nothing to do") {
+    const std::vector<step> steps = {{"", std::nullopt, tap("tap1"), {}}, {"br-int", std::nullopt, flow("tcp"), {}}};
+    auto seen = host();
+    seen.bridges = {bridge({})};
+    seen.flows["br-int"] = {flow("udp")};
+    CHECK(back(seen, steps).empty());
+    seen.namespaces[0].links = {tap("tap1")};
+    seen.flows["br-int"].push_back(flow("tcp"));
+    CHECK(names(back(seen, steps)) == std::vector<std::string>{"- link tap1", "- flow table=0,priority=32768,tcp"});
+}
+
+TEST_CASE("what a step removed comes again, and what others made under its name is left alone and said") {
+    route gone{};
+    gone.destination = *parse_prefix("10.9.0.0/16");
+    gone.nexthops.push_back({std::nullopt, "eth0", 0, false});
+    const std::vector<step> steps = {{"", gone, std::nullopt, {}}};
+    auto seen = host();
+    CHECK(names(back(seen, steps)) == std::vector<std::string>{"+ route 10.9.0.0/16 dev eth0"});
+    auto theirs = gone;
+    theirs.protocol = 4;
+    theirs.nexthops[0].device = "eth1";
+    seen.namespaces[0].routes = {theirs};
+    const auto refused = take_back(seen, steps, {}, of_fabric, "n");
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::foreign_object);
+}
+
+TEST_CASE("of a row only the columns and keys come back that the step changed; a key that it added goes, one that others set since stays") {
+    auto before = port("tap1", std::nullopt), after = port("tap1", 7);
+    before.other_config["theirs"] = "old";
+    after.other_config = {{"theirs", "old"}, {"net_uuid", "u"}};
+    const std::vector<step> steps = {{"br-int", before, after, {}}};
+    auto seen = host();
+    seen.bridges = {bridge({after})};
+    seen.bridges[0].ports[0].other_config["theirs"] = "new";
+    seen.bridges[0].ports[0].vlan_mode = "access";
+    const auto p = back(seen, steps);
+    REQUIRE(p.steps.size() == 1);
+    const auto& row = std::get<ovs::port_row>(*p.steps[0].after);
+    CHECK_FALSE(row.tag);
+    CHECK(row.other_config == ovs::string_map{{"theirs", "new"}});
+    CHECK(row.vlan_mode == "access");
+}
+
+TEST_CASE("a NIC of the host gets back what a step changed of it, and nothing else") {
+    weft::link before{};
+    before.name = "eth0";
+    before.mtu = 1500;
+    before.promiscuous = false;
+    before.up = true;
+    auto after = before;
+    after.promiscuous = true;
+    auto seen = host();
+    seen.namespaces[0].links = {after};
+    seen.namespaces[0].links[0].mtu = 9000;  // somebody else, since
+    const auto p = back(seen, {{"", before, after, {}}});
+    REQUIRE(p.steps.size() == 1);
+    const auto& nic = std::get<weft::link>(*p.steps[0].after);
+    CHECK(nic.promiscuous == false);
+    CHECK(nic.mtu == 9000U);
+    CHECK(back(host(), {{"", before, after, {}}}).empty());  // the NIC has gone since
+}
+
+TEST_CASE("a bridge that was removed comes with its flows, and its device is raised") {
+    weft::link up{};
+    up.name = "br-int";
+    up.up = true;
+    auto down = up;
+    down.up = false;
+    const std::vector<step> steps = {{"", up, down, {}}, {"br-int", bridge({}), std::nullopt, {}}};
+    const auto p = back(host(), steps, {{"br-int", {flow("tcp"), flow("udp", 0x12)}}});
+    CHECK(names(p) == std::vector<std::string>{"+ bridge br-int", "+ flow table=0,priority=32768,tcp", "+ flow table=0,priority=32768,udp",
+                                               "~ link br-int"});
+}
+
+TEST_CASE("what stood in a namespace comes back although its removal had not begun, and is not asked for where nothing was") {
+    namespace_state inside;
+    inside.name = "qrouter-1";
+    address_entry address{};
+    address.device = "qr-tap1";
+    address.address = *parse_prefix("50.50.1.1/24");
+    address.protocol = weft_protocol;
+    inside.addresses = {address};
+    const std::vector<step> steps = {{"", tap("tap1"), std::nullopt, {}}, {"qrouter-1", namespace_object{"qrouter-1", inside}, std::nullopt, {}}};
+    CHECK(affected(steps, {}).empty());
+    REQUIRE(affected(steps, {0}).size() == 2);
+    auto seen = host();
+    seen.namespaces.push_back({});
+    seen.namespaces[1].name = "qrouter-1";
+    CHECK(names(back(seen, affected(steps, {0}))) ==
+          std::vector<std::string>{"+ link tap1", "+ address 50.50.1.1/24 dev qr-tap1"});
+}
+
+TEST_CASE("a plan as JSON is read again as it was") {
+    plan p;
+    p.fabric = of_fabric;
+    p.node = "n";
+    p.steps = {{"", std::nullopt, tap("tap1"), {}},
+               {"br-int", port("tap1", 3), port("tap1", 4), "tap1 pauses"},
+               {"br-int", flow("tcp"), std::nullopt, {}},
+               {"", sysctl_object{"net/ipv4/ip_forward", "0"}, sysctl_object{"net/ipv4/ip_forward", "1"}, {}}};
+    const auto again = plan_from_json(to_json(p)).value();
+    REQUIRE(again.steps.size() == p.steps.size());
+    for (std::size_t i = 0; i < p.steps.size(); ++i) {
+        CHECK(again.steps[i].scope == p.steps[i].scope);
+        CHECK(again.steps[i].before == p.steps[i].before);
+        CHECK(again.steps[i].after == p.steps[i].after);
+        CHECK(again.steps[i].bounces == p.steps[i].bounces);
+    }
+    CHECK(plan_from_json(R"({"fabric":"f","node":"n","steps":[{"scope":"","object":"dragon","after":{}}]})").has_error());
+    CHECK(plan_from_json("[]").has_error());
+}
