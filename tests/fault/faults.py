@@ -6,8 +6,11 @@ import os
 import pathlib
 import random
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "program"))
 from labs import FABRICS, PROGRAM, Lab, eventually  # noqa: E402,F401
@@ -41,6 +44,55 @@ ovs-ofctl add-flow unix:/run/openvswitch/br-theirs.mgmt cookie=0x12,priority=8,t
 """
 
 
+class Run:
+    """A run of weft that goes on beside the test, and that can halt at a point of its fault layer ("stop KIND N")."""
+
+    def __init__(self, node, words, fault=None, before=()):
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        told = ["env", f"WEFT_FAULT={fault}"] if fault else []
+        # `weft lab exec` becomes the command, and so do `env` and what else stands before it: the process is weft's own.
+        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", *told, *before, PROGRAM,
+                                         *map(str, words)], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
+
+    def halted(self, seconds=20):
+        """Waits until it halts; False when it ended without."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                return False
+            if re.search(r"\) T ", pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()):
+                return True
+            time.sleep(0.005)
+        self.end()
+        raise AssertionError(f"it neither halted nor ended:\n{self.said()}")
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def said(self):
+        return self.read(self.out) + self.read(self.err)
+
+    def result(self, seconds=60):
+        """Its end within a bounded time, whatever became of it; never by a signal."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.end()
+            raise AssertionError(f"it hung for {seconds} s:\n{self.said()}") from None
+        assert 0 <= code < 126, f"it ended by {code}:\n{self.said()}"
+        return subprocess.CompletedProcess([], code, *(self.read(s) for s in (self.out, self.err)))
+
+    @staticmethod
+    def read(stream):
+        stream.seek(0)
+        return stream.read()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
 class Node:
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
@@ -62,6 +114,10 @@ class Node:
 
     def remove(self, *words, **more):
         return self.weft("remove", "--fabric", "grizzly", "--node", self.name, *words, **more)
+
+    def words(self, verb):
+        """Of a plain apply or remove, for a Run."""
+        return ["apply", self.lab.file, "--node", self.name] if verb == "apply" else ["remove", "--fabric", "grizzly", "--node", self.name]
 
     def seen(self):
         return json.loads(self.run("/usr/bin/python3", HERE / "seen.py").stdout)
