@@ -12,9 +12,20 @@
 
 namespace weft::apply {
 
+// Every wait costs its whole deadline, and an undo tries what failed step by step: a daemon that did not answer is not asked again, or
+// the undo of a hundred flows would take as many deadlines. Who looks at the host afterwards has an executor of his own.
+error switch_executor::silent(error why) {
+    if (why.code == errc::timed_out || why.code == errc::outcome_unknown) silent_ = why;
+    return why;
+}
+
 result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
+    if (no_database_) return *silent_;
     auto database = ovs::database::connect(rundir_);
-    if (!database) return database.error();
+    if (!database) {
+        no_database_ = database.error().code == errc::timed_out;
+        return silent(database.error());
+    }
     ovs::change_set set;
     for (std::size_t i = first; i < last; ++i) {
         const auto& s = steps[i];
@@ -43,7 +54,7 @@ result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t f
     // The rows stand, also where vswitchd did not catch up or could not open a device: an undo must take them back.
     if (outcomes || outcomes.error().code == errc::timed_out)
         for (std::size_t i = first; i < last; ++i) done.push_back(i);
-    if (!outcomes) return outcomes.error();
+    if (!outcomes) return silent(outcomes.error());
     // A row that is only given back to its owner needs no device.
     const auto given_back = [&](const std::string& interface) {
         return std::any_of(set.ports.begin(), set.ports.end(), [&](const auto& c) {
@@ -95,9 +106,9 @@ result<void> switch_executor::put_kept_flows(const std::string& bridge, const st
 result<const std::vector<ovs::bridge_row>*> switch_executor::read_rows() {
     if (!seen_) {
         auto database = ovs::database::connect(rundir_);
-        if (!database) return database.error();
+        if (!database) return silent(database.error());
         auto rows = database->snapshot();
-        if (!rows) return rows.error();
+        if (!rows) return silent(rows.error());
         seen_ = std::move(*rows);
     }
     return &*seen_;
@@ -110,14 +121,17 @@ result<void> switch_executor::put_flows(const std::string& bridge, ovs::flow_cha
     const auto numbers = numbers_of(rows, bridge);
     if (made_.erase(bridge) > 0) {
         auto old = ovs::dump_flows(rundir_, bridge, numbers);
-        if (!old) return old.error();
+        if (!old) return silent(old.error());
         change.remove = std::move(*old);
     }
-    return ovs::apply_flows(rundir_, bridge, change, numbers, std::chrono::seconds(10), &refused_);
+    auto put = ovs::apply_flows(rundir_, bridge, change, numbers, std::chrono::seconds(10), &refused_);
+    if (!put) return silent(put.error());
+    return put;
 }
 
 result<void> switch_executor::flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done,
                                     std::vector<error>* left_out) {
+    if (silent_) return *silent_;
     auto rows = read_rows();
     if (!rows) return rows.error();
     ovs::flow_change change;

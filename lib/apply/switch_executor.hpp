@@ -29,6 +29,7 @@ public:
     const std::vector<ovs::refused_flow>& refused() const { return refused_; }
 
 private:
+    error silent(error why);
     result<void> keep_flows(ovs::database&, const std::string& bridge);
     result<const std::vector<ovs::bridge_row>*> read_rows();
     result<void> cut_denied(const std::string& bridge, const std::vector<ovs::flow>& gone, const std::vector<ovs::bridge_row>&);
@@ -40,6 +41,8 @@ private:
     std::set<std::string> made_;  // bridges of this run that have had no flows from it yet
     std::map<std::string, std::vector<ovs::flow>> kept_flows_;  // of bridges that this run removed
     std::optional<std::vector<ovs::bridge_row>> seen_;          // as read after the last transaction
+    std::optional<error> silent_;                               // what a daemon that did not answer in time was asked for
+    bool no_database_ = false;                                  // it was the database
 };
 
 }  // namespace weft::apply

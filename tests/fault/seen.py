@@ -29,7 +29,7 @@ def linked(row):
     name = row["ifname"]
     kept = {"name": name, "mtu": row["mtu"], "group": row.get("group"), "master": row.get("master"), "alias": row.get("ifalias"),
             "up": "UP" in row["flags"], "promisc": "PROMISC" in row["flags"], "kind": row.get("linkinfo", {}).get("info_kind")}
-    if not name.startswith(("br-", "tap", "theirs2")):  # where nobody gives it an address, a device gets one by lot
+    if not name.startswith(("br-", "tap", "theirs2", "ovs-netdev")):  # where nobody gives it an address, a device gets one by lot
         kept["mac"] = row.get("address")
     return kept
 
