@@ -2,12 +2,18 @@
 """The lab and the states of its nodes, once for all tests of faults."""
 import pytest
 
-from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, assert_same
+from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, Run, assert_same
 from labs import skip_without_a_lab
 
 
 def pytest_collection_modifyitems(items):
     skip_without_a_lab(items)
+
+
+@pytest.fixture(autouse=True)
+def no_run_outlives_its_test():
+    yield
+    Run.end_all()
 
 
 @pytest.fixture(scope="session")

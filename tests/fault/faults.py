@@ -46,10 +46,12 @@ ovs-ofctl add-flow unix:/run/openvswitch/br-theirs.mgmt cookie=0x12,priority=8,t
 
 class Run:
     """A run of weft that goes on beside the test, and that can halt at a point of its fault layer ("stop KIND N")."""
+    begun = []
 
     def __init__(self, node, words, fault=None, before=()):
         self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
         told = ["env", f"WEFT_FAULT={fault}"] if fault else []
+        Run.begun.append(self)
         # `weft lab exec` becomes the command, and so do `env` and what else stands before it: the process is weft's own.
         self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", *told, *before, PROGRAM,
                                          *map(str, words)], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
@@ -91,6 +93,14 @@ class Run:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+    @classmethod
+    def end_all(cls):
+        while cls.begun:
+            run = cls.begun.pop()
+            run.end()
+            run.out.close()
+            run.err.close()
 
 
 class Node:
