@@ -2,11 +2,11 @@
 """A run that may open few files, or on a host whose folders cannot be written: refused before a write, or all or nothing."""
 import pytest
 
-from faults import Node, Run, assert_same, chosen
+from faults import EXHAUSTIVE, Node, Run, assert_same, chosen
 
 
 @pytest.mark.parametrize("what", ["apply", "remove"])
-@pytest.mark.parametrize("name", ["controller", "compute1", "network"])
+@pytest.mark.parametrize("name", ["controller", "compute1"] + ["network"] * EXHAUSTIVE)
 def test_too_few_descriptors(lab, states, name, what):
     node = Node(lab, name)
     old, new = states[name]

@@ -91,7 +91,7 @@ def serve_again(lab, name):
     lab.run(name, "ovs-vsctl", "remove", "Open_vSwitch", ".", "external_ids", "tested")
 
 
-@pytest.mark.parametrize("daemon, sample", [("ovsdb-server", 2), ("ovs-vswitchd", 1)])
+@pytest.mark.parametrize("daemon, sample", [("ovsdb-server", 1), ("ovs-vswitchd", 1)])
 def test_killed(lab, states, places, daemon, sample):
     for place in some(places, f"kill {daemon}", sample):
         h = Halted(lab, states, place)

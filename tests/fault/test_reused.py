@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another tool removes or renames a link of weft's in the middle of a run and gives its number to one of its own: that one is not touched."""
+import json
+import random
+import re
+
+import pytest
+
+from faults import EXHAUSTIVE, SEED, Node, Run, assert_same, chosen
+
+
+def links(node):
+    return json.loads(node.run("ip", "-j", "-d", "link", "show").stdout)
+
+
+def kept(node, name):
+    """All of a link that another could change."""
+    link = next((link for link in links(node) if link["ifname"] == name), None)
+    shown = node.run("ip", "-j", "address", "show", "dev", name, expect=None)
+    if link is None or shown.returncode != 0:
+        return None
+    more = json.loads(shown.stdout)[0]["addr_info"]
+    return {key: link.get(key) for key in ("ifindex", "ifname", "flags", "mtu", "master", "group", "ifalias", "address", "promiscuity", "linkinfo")}, more
+
+
+@pytest.mark.parametrize("what", ["apply", "remove"])
+@pytest.mark.parametrize("how", ["removed", "renamed"] if EXHAUSTIVE else ["removed"])
+def test_a_number_that_went_to_another_link(lab, states, how, what):
+    node = Node(lab, "network")
+    old, new = states["network"]
+    prepare, verb = (node.remove, node.apply) if what == "apply" else (node.apply, node.remove)
+    prepare()
+    said = verb(fault="log netlink 0; log journal 0").stderr
+    points = re.findall(r"weft: fault: log ([a-z]+) (\d+),", said)
+    random.Random(f"{SEED} {how} {what}").shuffle(points)
+    met = 0
+    for point in chosen(f"reused {how} {what}", [" ".join(p) for p in points], len(points)):
+        prepare()
+        run = Run(node, node.words(what), f"stop {point}")
+        assert run.halted(), run.said()
+        ours = [link for link in links(node) if link.get("ifalias", "").startswith("weft:") and link.get("linkinfo", {}).get("info_kind") == "veth"]
+        if ours:
+            met += 1
+            victim = ours[-1]
+            if how == "removed":
+                node.run("ip", "link", "delete", victim["ifname"])
+                node.run("ip", "link", "add", "reused0", "index", victim["ifindex"], "mtu", 1400, "type", "bridge")
+            else:
+                node.run("ip", "link", "set", victim["ifname"], "name", "reused0", "mtu", 1400, "alias", "theirs", "group", "default")
+            before = kept(node, "reused0")
+        run.go_on()
+        done = run.result(75)
+        assert done.returncode in (0, 1), done.stderr
+        if not ours:
+            continue
+        # A renamed one goes with its other end, where that one's namespace goes, which takes the kernel a moment.
+        after = kept(node, "reused0")
+        assert after == before or (how == "renamed" and after is None), f"{point}: {done.stderr}"
+        node.run("ip", "link", "delete", "reused0", expect=0 if how == "removed" else None)
+        node.weft("recover", expect=None)
+        node.apply()
+        assert_same(node.seen(), new)
+        node.remove()
+        assert_same(node.seen(), old)
+        if met >= 1 and not EXHAUSTIVE:
+            break
+    assert met > 0
