@@ -44,7 +44,7 @@ def test_a_connection_that_breaks(lab, states, name, mode, what):
     with Proxy(node, "pass") as proxy:
         assert through(node, what).returncode == 0
         messages = proxy.messages()
-    for n in chosen(f"proxy {name} {what} {mode}", range(1, messages + 1), 2):
+    for n in chosen(f"proxy {name} {what} {mode}", range(1, messages + 1), 3):
         prepare()
         with Proxy(node, mode, n):
             done = through(node, what)
