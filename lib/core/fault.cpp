@@ -52,7 +52,9 @@ result<void> point(const char* kind, const std::string& object) {
         if (!log && o.met != o.at && !(o.onward && o.met > o.at)) continue;
         std::fprintf(stderr, "weft: fault: %s %s %ld, %s\n", o.verb.c_str(), kind, o.met, object.c_str());
         if (o.verb == "kill") ::kill(::getpid(), SIGKILL);
-        if (!log) return errno_error(ENOMEM, std::string(kind) + " operation", object, "a fault that was asked for");
+        const bool stop = o.verb == "stop";
+        if (stop) ::kill(::getpid(), SIGSTOP);
+        if (!log && !stop) return errno_error(ENOMEM, std::string(kind) + " operation", object, "a fault that was asked for");
     }
     return {};
 }
