@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -45,7 +46,21 @@ result<apply::report> apply_fabric(const options& o, const fabric& f) {
         caller.before = [kept = text_of(o.plan)](const weft::plan& now) { return same_plan(kept, now); };
     caller.made_from = f;
     caller.confirm = o.confirm;
-    return apply::apply(o.place, [&] { return compiled_here(o.place, f, o.node); }, caller);
+    // Under the host's lock: only then is a change that a restart cut off undone.
+    const auto wanted = [&]() -> result<host_state> {
+        if (!o.boot || !apply::never_confirmed(f, o.node)) return compiled_here(o.place, f, o.node);
+        const auto last = apply::remembered_fabric(f.name, o.node);
+        if (!last && last.error().code != errc::not_found) return last.error();
+        const std::string what = "the change to " + o.file + " was not confirmed, and is not applied again by itself";
+        const std::string cure = "weft apply " + o.file + " --node " + o.node + " makes it final";
+        if (!last) return error{errc::stale, "apply", o.node, what + "; no other was ever confirmed here; " + cure, 0};
+        // <4> is a warning's level for the journal of systemd.
+        std::fprintf(stderr, "%sweft: %s: %s; what was confirmed last is; %s\n", ::getenv("JOURNAL_STREAM") ? "<4>" : "", o.node.c_str(), what.c_str(),
+                     cure.c_str());
+        caller.made_from = *last;
+        return compiled_here(o.place, *last, o.node);
+    };
+    return apply::apply(o.place, wanted, caller);
 }
 
 // What was applied last is followed, also when that was by another run meanwhile and of another file.
@@ -234,12 +249,19 @@ int apply(const options& o) {
     if (o.follow && o.json)
         fail(errc::invalid_input, "apply", o.file, "--follow tells its lines as text only; leave --json out");
     const fabric f = fabric_with_node(o);
+    if (o.boot && (o.confirm != 0 || !o.plan.empty()))
+        fail(errc::invalid_input, "apply", o.file, "--boot is for a run that nobody stands behind; leave --confirm and --plan out");
     if (o.follow && o.confirm != 0)
         fail(errc::invalid_input, "apply", o.file, "--follow applies anew, which a change that waits forbids; leave --confirm out");
     const auto done = [&] {
         const uninterrupted run;
         return apply_fabric(o, f);
     }();
+    // Trying again does not cure that, unlike a NIC that comes late.
+    if (o.boot && !done && done.error().code == errc::stale && apply::never_confirmed(f, o.node)) {
+        std::fprintf(stderr, "weft: %s\n", done.error().message().c_str());
+        return 3;
+    }
     const int status = print_report(o, done.value(), "nothing to do");
     if (o.follow) follow_ports(o, f.name);
     return status;

@@ -67,6 +67,8 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
     if (v.takes & takes_confirm)
         sub.add_option("--confirm", o.confirm, "seconds: all is undone unless `weft confirm` comes in time")
             ->check(CLI::Range(std::uint32_t{1}, weft::apply::max_confirm));
+    if (v.takes & takes_confirm && v.takes & takes_file)
+        sub.add_flag("--boot", o.boot, "as a unit at boot runs it: where FILE's change was not confirmed, what was confirmed last is applied instead");
     if (v.takes & takes_discard)
         sub.add_flag("--discard", o.discard, "do not look at the journal, keep it under another name, and bring the node to what it was last made from");
     if (v.takes & takes_json) sub.add_flag("--json", o.json, "print JSON");

@@ -16,6 +16,7 @@ struct options {
     std::string lock;  // --lock: another lock file than the one beside FILE
     std::string plan;  // --plan: what was agreed to
     std::uint32_t confirm = 0;  // --confirm: seconds
+    bool boot = false;  // --boot: nobody stands behind this run
     bool json = false, follow = false, discard = false, heal = false;
     apply::place place;
     std::vector<std::string> command;  // what stands behind "--"

@@ -10,6 +10,7 @@
 #include "apply/records.hpp"
 #include "apply/recover.hpp"
 #include "apply/transaction.hpp"
+#include "apply/unconfirmed.hpp"
 #include "weft/model/json.hpp"
 #include "weft/netlink/nftables.hpp"
 #include "weft/netlink/session.hpp"
@@ -59,6 +60,7 @@ result<host_lock> take_host(const place& where) {
 result<transaction> begin(const place& where, const journal_header& h, const plan& p) {
     if (h.confirm > max_confirm)
         return error{errc::invalid_input, "begin", h.verb, "a change waits " + std::to_string(max_confirm) + " s at most; nothing was changed", 0};
+    if (auto ok = note_unconfirmed(h); !ok) return ok.error();
     auto made = transaction::begin(where, h, p);
     if (!made || h.confirm == 0) return made;
     // It has to be there before anything is written, or nobody would undo what cuts this client off.
@@ -117,6 +119,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         if (caller.choose) caller.choose(*p);
         if (p->empty()) {
             if (auto ok = renew_memory(header); !ok) return ok.error();
+            note_final(header);
             return nothing_done(*p);
         }
         const counters start;
@@ -138,7 +141,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         if (auto ok = caller.choose ? result<void>() : verified(where, wanted); !ok) {
             const auto failure = run->take_back(ok.error());
             // The host changed under the run: vswitchd that comes back to a lost database makes devices anew. Once more, by what is there now.
-            if (again || peek_journal(where)) return failure;
+            if (again || journal_waits(where)) return failure;
             again = true;
             agreed = !caller.before;
             continue;
@@ -206,6 +209,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     header.fabric_after = "";
     if (!p->empty()) return run_once(where, header, *p);
     if (auto ok = renew_memory(header); !ok) return ok.error();
+    note_final(header);
     return nothing_done(*p);
 }
 

@@ -102,6 +102,13 @@ error foreign(const std::string& path, const std::string& why) {
     return {errc::unsupported, "read journal", path, why + "; nothing was changed", 0};
 }
 
+// By whatever path: /var/run is a link to /run.
+bool same_folder(const std::string& a, const std::string& b) {
+    std::error_code ignored;
+    namespace fs = std::filesystem;
+    return a == b || fs::weakly_canonical(a, ignored) == fs::weakly_canonical(b, ignored);
+}
+
 // Throws what Boost.JSON throws where a field is missing or of another type: its caller calls that unreadable.
 found_journal with_header(const json::object& o) {
     found_journal found;
@@ -254,6 +261,8 @@ result<std::optional<found_journal>> read_journal(const place& where) {
             return foreign(path, "it is of format " + std::to_string(is) + ", and this weft reads format " + std::to_string(version));
         if (o.at("host").as_string() != host_id()) return foreign(path, "another host wrote it: " + std::string(o.at("host").as_string()));
         if (o.at("netns").as_string() != where.netns) return foreign(path, "it is of the namespace \"" + std::string(o.at("netns").as_string()) + "\"");
+        if (const std::string is(o.at("ovs_rundir").as_string()); !same_folder(is, where.ovs_rundir))
+            return foreign(path, "it is of the Open vSwitch at " + is + ", and this run of that at " + where.ovs_rundir + ": weft recover --ovs-rundir " + is);
         auto found = with_header(o);
         std::getline(file, line);
         const auto body = parsed(line);
@@ -283,22 +292,54 @@ result<std::string> set_aside(const place& where) {
     return error{errc::busy, "set aside journal", path, "a thousand are kept already", 0};
 }
 
-std::optional<journal_state> peek_journal(const place& where) {
-    std::ifstream file(journal_path(where), std::ios::binary);
+// What stands in the file after header and plan, as far as whoever waits has to know it.
+journal_watch::kind journal_watch::read() {
+    std::ifstream file(journal_path(where_), std::ios::binary);
+    if (!file) return errno == ENOENT ? kind::absent : kind::unreadable;
     std::string line;
-    if (!file || !std::getline(file, line)) return std::nullopt;
-    const auto header = parsed(line);
-    if (!header || !header->as_object().contains("boot") || header->as_object().at("boot") != json::value(boot_id())) return std::nullopt;
-    // The state is in the last lines; a plan may be long.
-    file.seekg(0, std::ios::end);
-    const auto size = static_cast<std::int64_t>(file.tellg());
-    file.seekg(std::max<std::int64_t>(0, size - 4096));
-    journal_state state;
-    while (std::getline(file, line))
-        if (const auto one = parsed(line))
-            if (const auto* deadline = one->as_object().if_contains("pending"))
-                state.deadline = deadline->is_int64() ? deadline->as_int64() : 0;
-    return state;
+    if (records_ == 0) {
+        const auto header = std::getline(file, line) ? parsed(line) : std::nullopt;
+        if (!header) return kind::unreadable;
+        const auto& o = header->as_object();
+        const auto *boot = o.if_contains("boot"), *rundir = o.if_contains("ovs_rundir");
+        if (boot == nullptr || rundir == nullptr || !rundir->is_string()) return kind::unreadable;
+        if (*boot != json::value(boot_id())) return kind::absent;
+        // The plan may be long, and says nothing about the time.
+        if (!std::getline(file, line) || file.eof()) return kind::unreadable;
+        ovs_rundir_ = std::string(rundir->as_string());
+        records_ = static_cast<std::int64_t>(file.tellg());
+    }
+    file.seekg(records_);
+    std::optional<std::int64_t> deadline;
+    while (std::getline(file, line)) {
+        const auto one = parsed(line);
+        if (!one) continue;
+        if (const auto* until = one->as_object().if_contains("pending")) deadline = until->is_int64() ? until->as_int64() : 0;
+        // Nobody can confirm it any more: it is due once whoever undoes it has gone.
+        if (one->as_object().contains("undoing")) deadline.reset();
+    }
+    if (file.bad()) return kind::unreadable;
+    deadline_ = deadline;
+    return kind::here;
 }
+
+journal_watch::kind journal_watch::look() {
+    struct stat now {};
+    if (::stat(journal_path(where_).c_str(), &now) != 0) {
+        const bool gone = errno == ENOENT || errno == ENOTDIR;
+        if (gone) *this = journal_watch(where_);
+        return gone ? kind::absent : kind::unreadable;
+    }
+    const auto same = [](const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; };
+    const bool this_file = now.st_ino == seen_.st_ino && now.st_dev == seen_.st_dev;
+    if (read_ && this_file && now.st_size == seen_.st_size && same(now.st_mtim, seen_.st_mtim)) return kind::here;
+    if (!this_file) *this = journal_watch(where_);
+    const auto found = read();
+    read_ = found == kind::here;
+    seen_ = now;
+    return found;
+}
+
+bool journal_waits(const place& where) { return journal_watch(where).look() == journal_watch::kind::here; }
 
 }  // namespace weft::apply

@@ -8,6 +8,8 @@
 
 #include "weft/apply/apply.hpp"
 
+#include <sys/stat.h>
+
 #include <map>
 #include <set>
 
@@ -70,10 +72,31 @@ result<std::string> set_aside(const place&);
 std::string journal_path(const place&);
 std::int64_t boottime_now();  // CLOCK_BOOTTIME, nanoseconds: it goes on while the machine sleeps, and no one can set it
 
-// The last of what has been written, for whoever waits for its end; nothing where there is no journal of this boot that can be read.
-struct journal_state {
-    std::optional<std::int64_t> deadline;
+// What has been written so far, for whoever waits for the journal's end and looks often: the file is read only where it is another one than
+// at the look before, and of it what stands behind the plan.
+class journal_watch {
+public:
+    enum class kind {
+        absent,      // there is none, or one of another boot, which recover ends
+        here,
+        unreadable,  // it is there, and cannot be read now, or is damaged: nobody knows its end
+    };
+    explicit journal_watch(const place& where) : where_(where) {}
+    kind look();
+    // Of the last look that said `here`. The deadline is none while a run is at work, and once the change is being undone.
+    const std::optional<std::int64_t>& deadline() const { return deadline_; }
+    const std::string& ovs_rundir() const { return ovs_rundir_; }
+
+private:
+    kind read();
+    place where_;
+    struct stat seen_ {};
+    bool read_ = false;
+    std::int64_t records_ = 0;  // where they begin; 0: not known yet
+    std::string ovs_rundir_;
+    std::optional<std::int64_t> deadline_;
 };
-std::optional<journal_state> peek_journal(const place&);
+// Whether there is one of this boot.
+bool journal_waits(const place&);
 
 }  // namespace weft::apply

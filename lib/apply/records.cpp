@@ -180,4 +180,18 @@ result<void> remember_text(const std::string& fabric, const std::string& node, c
     return put_text(fabric_path(fabric, node), text);
 }
 
+namespace {
+
+std::string unconfirmed_path(const std::string& fabric, const std::string& node) {
+    return std::string(state_folder) + "/" + fabric + "." + node + ".unconfirmed";
+}
+
+}  // namespace
+
+std::string unconfirmed_text(const std::string& fabric, const std::string& node) { return text_of(unconfirmed_path(fabric, node)); }
+
+result<void> remember_unconfirmed(const std::string& fabric, const std::string& node, const std::string& text) {
+    return put_text(unconfirmed_path(fabric, node), text);
+}
+
 }  // namespace weft::apply

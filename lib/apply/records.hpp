@@ -41,6 +41,9 @@ result<void> remember_moved(const std::string& fabric, const std::string& node, 
 // The text of the fabric that was applied last (/var/lib/weft/FABRIC.NODE.fabric); "" is none.
 result<void> remember_text(const std::string& fabric, const std::string& node, const std::string&);
 std::string remembered_text(const std::string& fabric, const std::string& node);
+// The text of the fabric whose change was begun with a time to confirm it, and never became final (FABRIC.NODE.unconfirmed); "" is none.
+result<void> remember_unconfirmed(const std::string& fabric, const std::string& node, const std::string&);
+std::string unconfirmed_text(const std::string& fabric, const std::string& node);
 std::string link_key(const std::string& device, const std::string& setting);
 // Device and setting; nothing where the key is not one of a link.
 std::optional<std::pair<std::string, std::string>> split_link_key(const std::string& key);

@@ -100,7 +100,7 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
         if (auto ok = finish(where, f); !ok) return ok.error();
         return about(recovery::kind::finished, f);
     }
-    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted, true); !ok) return ok.error();
+    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted, false); !ok) return ok.error();
     return about(recovery::kind::undone, f);
 }
 

@@ -7,6 +7,7 @@
 #include "apply/internal.hpp"
 #include "apply/records.hpp"
 #include "apply/settle.hpp"
+#include "apply/unconfirmed.hpp"
 #include "core/fault.hpp"
 #include "model/effects.hpp"
 #include "model/taken_back.hpp"
@@ -107,6 +108,7 @@ result<void> renew_memory(const journal_header& h) {
 }
 
 void forget_removed(const journal_header& h, const std::vector<step>& steps) {
+    note_final(h);
     if (h.forget_settings) services::forget(h.fabric);
     for (const auto& s : steps)
         if (!s.after)

@@ -36,8 +36,13 @@ result<pid_t> spawn(const std::vector<std::string>& words, const standard_descri
     std::vector<char*> argv;
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
+    std::vector<char*> variables;
+    if (d.environment) {
+        for (const auto& one : *d.environment) variables.push_back(const_cast<char*>(one.c_str()));
+        variables.push_back(nullptr);
+    }
     pid_t pid = 0;
-    const int problem = ::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), environ);
+    const int problem = ::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), d.environment ? variables.data() : environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     if (problem != 0) return error{errc::unavailable, "start", words[0], std::strerror(problem), problem};

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct standard_descriptors {
     std::string error_log;       // a file to append to; "" is /dev/null
     mode_t log_mode = 0644;
     bool out_to_log = false;     // standard output goes there too
+    std::optional<std::vector<std::string>> environment = {};  // "NAME=VALUE"; unset: the caller's
 };
 
 // words[0] is looked for on PATH unless it has a slash. Errors: unavailable with the system's words.

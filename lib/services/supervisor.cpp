@@ -344,6 +344,17 @@ void run(supervisor& s, int listener, int signals) {
     }
 }
 
+// A starter that is never to be killed for want of memory, as the guardian is, has children that may be.
+void be_ordinary_for_the_oom_killer() {
+    const char* const path = "/proc/self/oom_score_adj";
+    const auto score = read_text(path);
+    if (!score || std::atoi(score->c_str()) > -1000) return;
+    const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)!::write(fd, "0", 1);
+    ::close(fd);
+}
+
 }  // namespace
 
 int supervise() {
@@ -354,6 +365,7 @@ int supervise() {
     // What its starter's environment happened to hold is no part of a service.
     ::clearenv();
     ::setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    be_ordinary_for_the_oom_killer();
     ::close_range(3, ~0U, 0);
     if (::chdir("/") < 0) return 1;
     const int listener = ::fcntl(0, F_DUPFD_CLOEXEC, 3);

@@ -104,6 +104,6 @@ print(json.dumps({
     "spaces": {name: space(name) for name in spaces},
     "switch": switch(),
     "records": sorted(files("/run/weft/netns")),
-    "memory": files("/var/lib/weft", (".leases", "journal.kept", "/services/")),
+    "memory": files("/var/lib/weft", (".leases", ".unconfirmed", "journal.kept", "/services/")),
     "services": {p: h for p, h in files("/run/weft/services", (".log", "/pid", "control", ".lock", ".sock", ".stats")).items()},
 }, sort_keys=True))

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """apply --confirm: a change that nobody confirms is undone, whoever dies meanwhile; one that is confirmed stays."""
+import contextlib
 import os
+import pathlib
+import re
 import signal
 import time
 
 import pytest
 
-from faults import Node, assert_same, eventually
+from faults import PROGRAM, Node, assert_same, eventually
 
 
 @pytest.fixture(params=["controller", "network"])
@@ -25,6 +28,16 @@ def waits(node):
 
 def guardian(node):
     return int(node.run("cat", "/run/weft/guardian").stdout)
+
+
+@contextlib.contextmanager
+def another_boot(node):
+    """The machine cannot be restarted here; what tells a boot from another can be made another one."""
+    node.run("sh", "-ec", "echo 00000000-0000-4000-8000-000000000000 >/run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id")
+    try:
+        yield
+    finally:
+        node.run("umount", "/proc/sys/kernel/random/boot_id")
 
 
 def twin(node):
@@ -111,12 +124,113 @@ def test_a_client_killed_before_the_end_of_its_run_is_undone_by_the_guardian(nod
 
 def test_after_a_restart_of_the_machine_an_unconfirmed_change_is_undone(node, states):
     node.apply("--confirm", 60)
-    # The machine cannot be restarted here; what tells a boot from another can be made another one.
-    node.run("sh", "-ec", "echo 00000000-0000-4000-8000-000000000000 >/run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id")
-    try:
+    with another_boot(node):
         refused = node.weft("confirm", expect=1)
         assert "started anew" in refused.stderr
         assert "cut off by a restart" in node.weft("recover").stdout
         assert_same(node.seen(), states[node.name][0])
+
+
+def but_found_settings(seen):
+    """After a restart what was found before the undone change stays known: nobody can tell whether it is the host's."""
+    return {**seen, "memory": {path: text for path, text in seen["memory"].items() if not path.endswith(".sysctls")}}
+
+
+@pytest.mark.parametrize("undone_by", ["restart", "guardian", "hand"])
+def test_the_boot_does_not_apply_an_unconfirmed_file_again_a_person_may(node, states, undone_by, tmp_path):
+    node.apply()
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(node.lab.file.read_text().replace("cidr: 10.10.10.0/24 }", "cidr: 10.10.10.0/24, mtu: 1400 }", 1))
+    change = ["apply", edited, "--node", node.name]
+    node.weft(*change, "--confirm", 1 if undone_by == "guardian" else 60)
+    with another_boot(node) if undone_by == "restart" else contextlib.nullcontext():
+        if undone_by == "restart":
+            node.weft("recover")
+        elif undone_by == "hand":
+            node.weft("rollback")
+        eventually(lambda: not waits(node))
+        for _ in range(2):  # each boot
+            told = node.weft(*change, "--boot").stderr
+            assert "was not confirmed" in told and f"weft apply {edited}" in told
+            assert_same(but_found_settings(node.seen()), but_found_settings(states[node.name][1]))
+        assert "was not confirmed" not in node.apply("--boot").stderr
+        node.weft(*change)
+        assert "was not confirmed" not in node.weft(*change, "--boot").stderr
+    assert node.seen() != states[node.name][1]
+
+
+def test_where_nothing_was_ever_confirmed_the_boot_leaves_the_node_alone(node, states):
+    node.apply("--confirm", 60)
+    with another_boot(node):
+        node.weft("recover")
+        refused = node.apply("--boot", expect=3)
+        assert "was not confirmed" in refused.stderr and "no other was ever confirmed" in refused.stderr
+        assert_same(node.seen(), states[node.name][0])
+        node.apply("--confirm", 60)
+        node.weft("confirm")
+        assert "nothing to do" in node.apply("--boot").stdout
+        assert_same(node.seen(), states[node.name][1])
+
+
+def test_a_rollback_that_is_killed_is_taken_up_at_once_and_not_at_the_old_deadline(node, states):
+    node.apply("--confirm", 600)
+    assert node.weft("rollback", fault="kill journal 2", expect=None).returncode in (-9, 137)
+    eventually(lambda: not waits(node))
+    assert_same(node.seen(), states[node.name][0])
+
+
+def test_a_guardian_that_cannot_read_the_journal_for_a_while_watches_on(node, states):
+    node.apply("--confirm", 2)
+    pid = guardian(node)
+    node.run("prlimit", f"--pid={pid}", "--nofile=4:1024")  # EMFILE
+    node.run("sh", "-c", "echo >>/var/lib/weft/journal")    # an empty record: something to read
+    time.sleep(3)
+    assert guardian(node) == pid and os.path.exists(f"/proc/{pid}") and waits(node)
+    node.run("prlimit", f"--pid={pid}", "--nofile=1024:1024")
+    eventually(lambda: not waits(node), 20)
+    assert_same(node.seen(), states[node.name][0])
+
+
+def test_a_guardian_reads_no_journal_that_is_as_it_was(node):
+    node.apply("--confirm", 60)
+    time.sleep(0.5)
+    read = lambda: int(re.search("rchar: (.*)", pathlib.Path(f"/proc/{guardian(node)}/io").read_text())[1])  # noqa: E731
+    before = read()
+    time.sleep(1)
+    assert read() - before < 1000
+    node.weft("rollback")
+
+
+def test_a_change_that_begins_while_the_guardian_ends_is_watched_over(node, states):
+    node.apply("--confirm", 60, fault="stop guardian 1")
+    ending = guardian(node)
+    node.weft("confirm")
+    eventually(lambda: " T " in pathlib.Path(f"/proc/{ending}/stat").read_text())
+    node.remove("--confirm", 1)  # finds the lock taken
+    os.kill(ending, signal.SIGCONT)
+    eventually(lambda: not waits(node))
+    assert_same(node.seen(), states[node.name][1])
+
+
+def test_what_could_not_be_undone_is_tried_again_until_it_can(node, states):
+    if node.name != "network":
+        pytest.skip("no settings of its own")
+    node.apply("--confirm", 1)
+    node.run("sh", "-ec", "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys")
+    try:
+        eventually(lambda: "not undone" in node.run("cat", "/run/weft/guardian.log").stdout)
+        time.sleep(1)
+        assert waits(node)
     finally:
-        node.run("umount", "/proc/sys/kernel/random/boot_id")
+        node.run("umount", "/proc/sys")
+    eventually(lambda: not waits(node), 40)
+    assert_same(node.seen(), states[node.name][0])
+
+
+def test_the_guardian_keeps_nothing_of_its_callers_environment_but_what_it_needs(node):
+    node.run("env", "PASSWORD=secret", "LD_LIBRARY_PATH=/nowhere", PROGRAM, "apply", node.lab.file, "--node", node.name, "--confirm", 60)
+    eventually(lambda: twin(node) != 0, 3)
+    for pid in (guardian(node), twin(node)):
+        names = {v.split("=")[0] for v in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0") if v}
+        assert names <= {"PATH", "LANG", "LC_ALL", "TZ", "WEFT_LIBEXEC", "WEFT_OVS_LOG", "WEFT_FAULT", "ASAN_OPTIONS", "UBSAN_OPTIONS"}
+    node.weft("rollback")

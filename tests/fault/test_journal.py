@@ -37,8 +37,9 @@ def line(record):
 @pytest.mark.parametrize("change, words", [
     ({"journal": 99}, "it is of format 99"),
     ({"host": "another"}, "another host wrote it"),
+    ({"ovs_rundir": "/run/other"}, "it is of the Open vSwitch at /run/other"),
 ])
-def test_another_version_or_host_is_refused_and_nothing_is_touched(node, states, change, words):
+def test_another_version_host_or_switch_is_refused_and_nothing_is_touched(node, states, change, words):
     text = interrupted(node)
     first, rest = text.split("\n", 1)
     header = {**json.loads(first[9:]), **change}
