@@ -10,10 +10,13 @@
 #include "core/fault.hpp"
 #include "model/effects.hpp"
 #include "model/taken_back.hpp"
+#include "weft/netlink/namespaces.hpp"
 #include "weft/ovs/flows.hpp"
 #include "weft/services/services.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 namespace weft::apply {
 namespace {
@@ -70,31 +73,106 @@ std::map<std::string, std::vector<ovs::flow>> flows_that_go(const place& where, 
 
 std::string list_of(const plan& p) {
     std::string text;
-    for (const auto& s : p.steps) text += "\n  not undone: " + s.inverse().to_string();
+    for (const auto& s : p.steps) text += "\n  not undone: " + s.to_string();
     return text;
 }
 
-}  // namespace
+// A namespace that is there and not ours is somebody's who took the name since. One that a run was yet to make it never made, for the
+// record of it comes first.
+result<std::vector<step>> left_to_others(const std::vector<step>& steps, std::string& told) {
+    const auto recorded = recorded_namespaces("");
+    const auto existing = netlink::list_namespaces();
+    if (!recorded || !existing) return recorded ? existing.error() : recorded.error();
+    const std::set<std::string> ours(recorded->begin(), recorded->end()), there(existing->begin(), existing->end());
+    std::vector<step> left;
+    for (const auto& s : steps) {
+        const bool space = s.object_kind() == "namespace";
+        const auto name = space ? s.object_name() : in_switch(s) || s.object_kind() == "service" ? std::string() : s.scope;
+        if (name.empty() || ours.contains(name) || !there.contains(name)) left.push_back(s);
+        else if (space && s.before)
+            told += "\n  not undone: " + s.inverse().to_string() + ": the name is taken by a namespace that weft did not make";
+    }
+    return left;
+}
 
-result<std::string> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
+// What is undone without Open vSwitch. What lies on a NIC that became a port, or on its bridge, goes back with the port only: on the
+// other device the host would not be reached.
+std::vector<step> without_switch(const std::vector<step>& steps, const journal_header& h, std::vector<step>& rest) {
+    std::set<std::string> uplinks;
+    const auto note = [&](const std::vector<moved_object>& moved) {
+        for (const auto& m : moved) uplinks.insert({m.nic, m.bridge});
+    };
+    note(h.given_back);
+    if (const auto memory = found_settings(h.fabric, h.node)) note(moved_in(*memory));
+    std::vector<step> kernel;
+    for (const auto& s : steps) {
+        const auto devices = s.scope.empty() ? devices_of(s) : std::vector<std::string>();
+        const bool moves = std::any_of(devices.begin(), devices.end(), [&](const auto& d) { return uplinks.contains(d); });
+        (in_switch(s) || moves ? rest : kernel).push_back(s);
+    }
+    return kernel;
+}
+
+// One line for each, last step first, but for flows: a bridge may have thousands.
+std::string remains_of_switch(const std::vector<step>& steps) {
+    std::string text;
+    std::map<std::string, std::size_t> flows;
+    for (auto s = steps.rbegin(); s != steps.rend(); ++s)
+        if (s->object_kind() == "flow") ++flows[s->scope];
+        else text += "\n  not undone: " + s->inverse().to_string();
+    for (const auto& [bridge, count] : flows) text += "\n  not undone: " + std::to_string(count) + " flows of " + bridge;
+    return text;
+}
+
+using observer = std::function<result<host_state>(const place&, const host_state&)>;
+
+result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& begun, const observer& look) {
     constexpr int rounds = 3;  // the second finds what the first could not, as a port had no number yet
     std::string said;
     for (int round = 0;; ++round) {
-        const auto seen = observe(where, named_by(begun, h.fabric, h.node));
+        const auto seen = look(where, named_by(begun, h.fabric, h.node));
         if (!seen) return seen.error();
-        auto back = weft::take_back(*seen, begun, h.flows, h.fabric, h.node);
+        std::string taken;
+        auto back = take_back_beside_others(*seen, begun, h.flows, h.fabric, h.node, taken);
         if (!back) return back.error();
-        if (back->empty()) return std::string();
-        if (round == rounds) return said.empty() ? list_of(*back) : said;
+        if (back->empty()) return taken;
+        if (round == rounds) return taken + (said.empty() ? list_of(*back) : said);
         executor exec(where, h.fabric, h.node);
         exec.undoing = true;
         said = run_what_can_be(exec, back->steps);
     }
 }
 
-result<void> restore_memory(const journal_header& h) {
-    if (auto ok = restore_settings(h.fabric, h.node, h.settings_before); !ok) return ok;
+}  // namespace
+
+result<remainder> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
+    std::vector<step> rest;
+    std::string told;
+    auto whole = left_to_others(begun, told);
+    if (!whole) return whole.error();
+    auto all = take_back_in_rounds(where, h, *whole, &observe);
+    if (all) return remainder{told + *all, false};
+    const auto kernel = without_switch(*whole, h, rest);
+    auto part = take_back_in_rounds(where, h, kernel, [](const place& place, const host_state& wanted) {
+        auto seen = observe_kernel(place, wanted);
+        if (seen) seen->moved.clear();  // what was moved to a bridge stays with its NIC's port
+        return seen;
+    });
+    if (!part) return all.error();
+    const bool later = !rest.empty();
+    if (later) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of_switch(rest);
+    return remainder{told + *part, later};
+}
+
+result<void> restore_memory(const journal_header& h, bool all) {
+    auto ok = all ? restore_settings(h.fabric, h.node, h.settings_before) : add_settings(h.fabric, h.node, h.settings_before);
+    if (!ok) return ok;
     return remember_text(h.fabric, h.node, h.fabric_before);
+}
+
+void forget_cut_off(const place& where, const journal_header& h) {
+    const auto suffix = suffix_of(where), run = cut_off_run(suffix);
+    if (run.ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
 }
 
 result<void> renew_memory(const journal_header& h) {
@@ -136,7 +214,6 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
             if (auto ok = journal_.done(first, last); !ok) return ok;
             first = last;
         }
-        if (auto ok = journal_.complete(); !ok) return ok;
         exec_->close_sessions();
         if (auto ok = fault::point("effect", header_.node); !ok) return ok;
         return settle(effects_of(plan_.steps), announce, exec_->own());
@@ -155,6 +232,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
 
 error transaction::take_back(error why) {
     (void)journal_.undoing(why.message());  // a full disk does not keep the host from getting its old state again
+    if (!exec_) exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->undoing = true;
     std::vector<step> back;
     for (auto i = done_.rbegin(); i != done_.rend(); ++i) back.push_back(plan_.steps[*i].inverse());
@@ -163,9 +241,9 @@ error transaction::take_back(error why) {
     std::set<std::size_t> begun;
     for (std::size_t i = 0; i < begun_; ++i) begun.insert(i);
     const auto seen = take_back_seen(where_, header_, affected(steps, begun));
-    if (seen) remains = *seen;
+    if (seen) remains = seen->lines;
     else remains += "\n  the host could not be read back: " + seen.error().message();
-    if (const auto memory = restore_memory(header_); !memory) remains += "\n  not undone: " + memory.error().message();
+    if (const auto memory = restore_memory(header_, remains.empty()); !memory) remains += "\n  not undone: " + memory.error().message();
     if (!remains.empty()) {
         why.detail += " (undone, but for these:" + remains + "\n  the journal is kept: weft recover tries again)";
         return why;
@@ -177,11 +255,13 @@ error transaction::take_back(error why) {
 
 result<void> transaction::finish() {
     if (auto ok = renew_memory(header_); !ok) return take_back(ok.error());
-    if (header_.confirm == 0) {
-        forget_removed(header_, plan_.steps);
-        return journal_.close();
-    }
-    return journal_.pending(boottime_now() + static_cast<std::int64_t>(header_.confirm) * 1000000000);
+    const auto deadline = boottime_now() + static_cast<std::int64_t>(header_.confirm) * 1000000000;
+    // Whoever finds no such record undoes the run, which nobody has seen to be what was wanted.
+    if (auto ok = header_.confirm == 0 ? journal_.complete() : journal_.pending(deadline); !ok) return take_back(ok.error());
+    if (header_.confirm != 0) return {};
+    forget_cut_off(where_, header_);
+    forget_removed(header_, plan_.steps);
+    return journal_.close();
 }
 
 }  // namespace weft::apply
