@@ -95,22 +95,11 @@ result<std::vector<step>> left_to_others(const std::vector<step>& steps, std::st
     return left;
 }
 
-// What is undone without Open vSwitch. What lies on a NIC that became a port, or on its bridge, goes back with the port only: on the
-// other device the host would not be reached.
-std::vector<step> without_switch(const std::vector<step>& steps, const journal_header& h, std::vector<step>& rest) {
-    std::set<std::string> uplinks;
-    const auto note = [&](const std::vector<moved_object>& moved) {
-        for (const auto& m : moved) uplinks.insert({m.nic, m.bridge});
-    };
-    note(h.given_back);
-    if (const auto memory = found_settings(h.fabric, h.node)) note(moved_in(*memory));
-    std::vector<step> kernel;
-    for (const auto& s : steps) {
-        const auto devices = s.scope.empty() ? devices_of(s) : std::vector<std::string>();
-        const bool moves = std::any_of(devices.begin(), devices.end(), [&](const auto& d) { return uplinks.contains(d); });
-        (in_switch(s) || moves ? rest : kernel).push_back(s);
-    }
-    return kernel;
+std::vector<moved_object> moved_by(const journal_header& h) {
+    auto moved = h.given_back;
+    if (const auto memory = found_settings(h.fabric, h.node))
+        for (auto& m : moved_in(*memory)) moved.push_back(std::move(m));
+    return moved;
 }
 
 // One line for each, last step first, but for flows: a bridge may have thousands.
@@ -146,21 +135,20 @@ result<std::string> take_back_in_rounds(const place& where, const journal_header
 }  // namespace
 
 result<remainder> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
-    std::vector<step> rest;
     std::string told;
     auto whole = left_to_others(begun, told);
     if (!whole) return whole.error();
     auto all = take_back_in_rounds(where, h, *whole, &observe);
     if (all) return remainder{told + *all, false};
-    const auto kernel = without_switch(*whole, h, rest);
-    auto part = take_back_in_rounds(where, h, kernel, [](const place& place, const host_state& wanted) {
+    const auto parts = without_switch(*whole, moved_by(h));
+    auto part = take_back_in_rounds(where, h, parts.kernel, [&](const place& place, const host_state& wanted) {
         auto seen = observe_kernel(place, wanted);
-        if (seen) seen->moved.clear();  // what was moved to a bridge stays with its NIC's port
+        if (seen) std::erase_if(seen->moved, [&](const moved_object& m) { return !parts.userspace.contains(m.bridge); });
         return seen;
     });
     if (!part) return all.error();
-    const bool later = !rest.empty();
-    if (later) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of_switch(rest);
+    const bool later = !parts.rest.empty();
+    if (later) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of_switch(parts.rest);
     return remainder{told + *part, later};
 }
 

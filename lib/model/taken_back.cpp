@@ -353,6 +353,23 @@ std::vector<std::string> devices_of(const step& s) {
     return names;
 }
 
+parts_of_undo without_switch(const std::vector<step>& steps, const std::vector<moved_object>& moved) {
+    parts_of_undo parts;
+    for (const auto& s : steps)
+        for (const auto* side : {&s.before, &s.after})
+            if (const auto* row = *side ? std::get_if<ovs::bridge_row>(&**side) : nullptr; row != nullptr && row->datapath_type == "netdev")
+                parts.userspace.insert(row->name);
+    std::set<std::string> bound;
+    for (const auto& m : moved)
+        if (!parts.userspace.contains(m.bridge)) bound.insert({m.nic, m.bridge});
+    for (const auto& s : steps) {
+        const auto on = s.scope.empty() ? devices_of(s) : std::vector<std::string>();
+        const bool waits = in_switch(s) || std::any_of(on.begin(), on.end(), [&](const auto& d) { return bound.contains(d); });
+        (waits ? parts.rest : parts.kernel).push_back(s);
+    }
+    return parts;
+}
+
 result<plan> take_back_beside_others(const host_state& seen, std::vector<step> steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                                      const std::string& fabric, const std::string& node, std::string& told) {
     for (;;) {

@@ -30,5 +30,12 @@ result<plan> take_back_beside_others(const host_state& seen, std::vector<step> s
 bool in_switch(const step&);
 // The devices that an object of the kernel is, or lies on.
 std::vector<std::string> devices_of(const step&);
+// Steps as they can be taken back while Open vSwitch cannot be asked. What lies on a NIC that is a port in the kernel, or on its bridge, goes
+// back with the port only: the host hears nothing on the NIC before. On one of a userspace bridge it does, and so goes back at once.
+struct parts_of_undo {
+    std::vector<step> kernel, rest;
+    std::set<std::string> userspace;  // bridges
+};
+parts_of_undo without_switch(const std::vector<step>&, const std::vector<moved_object>& moved);
 
 }  // namespace weft

@@ -45,21 +45,44 @@ def kernel_of(seen):
     return spaces
 
 
-def test_the_kernels_part_is_taken_back_while_open_vswitch_cannot_be_read_and_the_rest_once_it_can(node, lab, states):
-    killed_before_the_end(node, node.remove, node.apply, BEFORE_COMPLETE)
+@pytest.mark.parametrize("what", ["apply", "remove"])
+def test_the_kernels_part_is_taken_back_while_open_vswitch_cannot_be_read_and_the_rest_once_it_can(node, lab, states, what):
+    prepare, verb, sign = {"apply": (node.remove, node.apply, "-"), "remove": (node.apply, node.remove, "+")}[what]
+    before = states[node.name][0 if what == "apply" else 1]
+    killed_before_the_end(node, prepare, verb, BEFORE_COMPLETE)
     lab.kill(node.name, "ovsdb-server")
     try:
         for _ in range(2):
             partly = node.weft("recover", expect=1)
-            assert "not undone: - bridge br-int" in partly.stderr and "Open vSwitch" in partly.stderr and "the journal is kept" in partly.stderr
-            assert_same(kernel_of(node.seen()), kernel_of(states[node.name][0]))
+            assert f"not undone: {sign} bridge br-int" in partly.stderr and "Open vSwitch" in partly.stderr and "the journal is kept" in partly.stderr
+            assert_same(kernel_of(node.seen()), kernel_of(before))
             assert there(node)
-        assert "not undone: - bridge br-int" in node.apply(expect=1).stderr
+        assert f"not undone: {sign} bridge br-int" in node.apply(expect=1).stderr
     finally:
         lab.start_server(node.name)
     assert "is undone" in node.weft("recover").stdout
-    assert_same(node.seen(), states[node.name][0])
+    assert_same(node.seen(), before)
     assert "nothing to recover" in node.weft("recover").stdout
+
+
+def test_what_moved_with_a_nic_to_a_bridge_of_the_userspace_switch_goes_back_without_it_and_the_host_is_reached(node, lab):
+    node.run("sh", "-ec", "ip address add 192.168.100.52/24 dev eth2; ip route add 198.51.100.0/24 via 192.168.100.1 dev eth2")
+    try:
+        before = node.seen()
+        killed_before_the_end(node, node.remove, node.apply, BEFORE_COMPLETE)
+        lab.kill(node.name, "ovsdb-server")
+        try:
+            partly = node.weft("recover", expect=1)
+            assert "address 192.168.100.52/24" not in partly.stderr
+            assert "192.168.100.52" in node.run("ip", "address", "show", "eth2").stdout
+            lab.run("lan1", "ping", "-n", "-c", 3, "-i", "0.2", "-W", 2, "192.168.100.52")
+        finally:
+            lab.start_server(node.name)
+        assert "is undone" in node.weft("recover").stdout
+        assert_same(node.seen(), before)
+    finally:
+        node.remove(expect=None)
+        node.run("sh", "-c", "ip route del 198.51.100.0/24; ip address del 192.168.100.52/24 dev eth2", expect=None)
 
 
 def test_the_guardian_takes_the_kernels_part_back_while_open_vswitch_is_away_and_the_rest_later(node, lab, states):

@@ -132,6 +132,24 @@ TEST_CASE("the devices that an object lies on are known of every kind that has s
     CHECK_FALSE(in_switch({"", address, std::nullopt, {}}));
 }
 
+TEST_CASE("without the switch the kernel's part is taken back, but for what hangs on a port in the kernel") {
+    weft::address_entry forth{}, elsewhere{};
+    forth.device = "br-ex";
+    elsewhere.device = "eth0";
+    for (const std::string datapath : {"netdev", "system"}) {
+        auto row = bridge({});
+        row.name = "br-ex";
+        row.datapath_type = datapath;
+        const std::vector<step> steps = {{"br-ex", std::nullopt, row, {}}, {"", std::nullopt, forth, {}}, {"", std::nullopt, elsewhere, {}},
+                                         {"br-ex", std::nullopt, flow("tcp"), {}}};
+        const auto parts = without_switch(steps, {{"eth2", "br-ex", "an address"}});
+        CHECK(parts.rest.size() == (datapath == "netdev" ? 2U : 3U));
+        CHECK(parts.kernel.back().after == steps[2].after);
+        CHECK(parts.userspace.contains("br-ex") == (datapath == "netdev"));
+        CHECK(without_switch(steps, {}).rest.size() == 2);
+    }
+}
+
 TEST_CASE("of a row only the columns and keys come back that the step changed; a key that it added goes, one that others set since stays") {
     auto before = port("tap1", std::nullopt), after = port("tap1", 7);
     before.other_config["theirs"] = "old";
