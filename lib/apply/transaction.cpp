@@ -77,20 +77,24 @@ std::string list_of(const plan& p) {
     return text;
 }
 
-// A namespace that is there and not ours is somebody's who took the name since. One that a run was yet to make it never made, for the
-// record of it comes first.
+// A namespace that is there and not ours is somebody's who took the name since: nothing is put into it. One that a run was yet to make
+// it never made, for the record of it comes first.
 result<std::vector<step>> left_to_others(const std::vector<step>& steps, std::string& told) {
     const auto recorded = recorded_namespaces("");
     const auto existing = netlink::list_namespaces();
     if (!recorded || !existing) return recorded ? existing.error() : recorded.error();
     const std::set<std::string> ours(recorded->begin(), recorded->end()), there(existing->begin(), existing->end());
+    const auto taken = [&](const std::string& name) { return !name.empty() && there.contains(name) && !ours.contains(name); };
     std::vector<step> left;
     for (const auto& s : steps) {
-        const bool space = s.object_kind() == "namespace";
-        const auto name = space ? s.object_name() : in_switch(s) || s.object_kind() == "service" ? std::string() : s.scope;
-        if (name.empty() || ours.contains(name) || !there.contains(name)) left.push_back(s);
-        else if (space && s.before)
-            told += "\n  not undone: " + s.inverse().to_string() + ": the name is taken by a namespace that weft did not make";
+        const auto kind = s.object_kind();
+        const auto* was = s.before ? std::get_if<link>(&*s.before) : nullptr;
+        const auto* veth = was != nullptr ? std::get_if<veth_options>(&was->options) : nullptr;
+        const auto space = kind == "namespace" ? s.object_name() : veth != nullptr && s.scope.empty() ? veth->peer_namespace : s.scope;
+        const bool only_goes = !s.before && kind == "service";  // which asks nothing of the namespace
+        if (in_switch(s) || only_goes || !taken(space)) left.push_back(s);
+        else if (s.before && (kind == "namespace" || kind == "service" || s.scope.empty()))
+            told += "\n  not undone: " + s.inverse().to_string() + ": the name " + space + " is taken by a namespace that weft did not make";
     }
     return left;
 }

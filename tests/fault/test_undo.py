@@ -117,6 +117,26 @@ def test_a_name_that_others_took_since_is_left_to_them_and_told_and_all_else_com
     assert_same(node.seen(), new)
 
 
+def test_a_namespace_that_others_made_under_its_name_is_left_as_it_is_and_all_else_comes_back(node, states):
+    killed_before_the_end(node, node.apply, node.remove, BEFORE_COMPLETE)
+    new = states[node.name][1]
+    taken = next(name for name in new["spaces"] if name.startswith("qdhcp"))
+    node.run("ip", "netns", "add", taken)
+    try:
+        refused = node.weft("recover", expect=1)
+        assert f"the name {taken} is taken by a namespace that weft did not make" in refused.stderr
+        now = node.seen()
+        assert [link["name"] for link in now["spaces"][taken]["links"]] == ["lo"]
+        for name, space in new["spaces"].items():
+            if name and name != taken:
+                assert_same(now["spaces"][name], space)
+        assert_same(now["spaces"][""]["nft"], new["spaces"][""]["nft"])
+    finally:
+        node.run("ip", "netns", "delete", taken)
+    node.apply()
+    assert set(node.seen()["spaces"]) == set(new["spaces"])
+
+
 def test_a_complete_run_is_ended_although_a_namespace_of_it_has_gone_since(node, states):
     killed_before_the_end(node, node.remove, node.apply, BEFORE_END)
     gone = next(name for name in states[node.name][1]["spaces"] if name.startswith("qrouter"))
