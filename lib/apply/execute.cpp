@@ -120,6 +120,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         if (p->empty()) {
             if (auto ok = renew_memory(header); !ok) return ok.error();
             note_final(header);
+            forget_cut_off(where, header);
             return nothing_done(*p);
         }
         const counters start;
@@ -130,7 +131,9 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         if (!done && done.error().code == errc::incomplete) {
             if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
             if (auto ok = run->finish(); !ok) return ok.error();
-            return done.error();
+            auto failure = done.error();
+            for (const auto& check : checks.still_failed()) failure.detail += "; a check that failed before still does: " + check;
+            return failure;
         }
         if (!done) {
             if (quarantine(wanted, refused)) continue;
@@ -210,6 +213,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     if (!p->empty()) return run_once(where, header, *p);
     if (auto ok = renew_memory(header); !ok) return ok.error();
     note_final(header);
+    forget_cut_off(where, header);
     return nothing_done(*p);
 }
 

@@ -9,6 +9,8 @@ namespace weft::apply {
 
 ovs::port_numbers numbers_of(const std::vector<ovs::bridge_row>&, const std::string& bridge);
 bool has_database(const place&);
+// The part of observe() for which nothing is asked of Open vSwitch: the kernel, and weft's services.
+result<host_state> observe_kernel(const place&, const host_state& wanted);
 // What the files that weft keeps of a host end in: "" for the machine's own, ".NAME" for a named namespace.
 inline std::string suffix_of(const place& where) { return where.netns.empty() ? "" : "." + where.netns; }
 

@@ -185,10 +185,11 @@ result<journal> journal::resume(const place& where) {
     const auto path = journal_path(where);
     const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return errno_error(errno, "open journal", path);
-    // A record that was cut short would spoil the next one; a line of its own it may have.
+    // A record that was cut short would spoil the next one. Taking it away needs no room on a full disk.
     struct stat now {};
-    char last = '\n';
-    if (::fstat(fd, &now) == 0 && now.st_size > 0 && ::pread(fd, &last, 1, now.st_size - 1) == 1 && last != '\n' && ::write(fd, "\n", 1) != 1) {
+    off_t end = ::fstat(fd, &now) == 0 ? now.st_size : 0;
+    for (char last = 0; end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n';) --end;
+    if (end > 0 && end < now.st_size && ::ftruncate(fd, end) != 0) {
         const auto problem = errno_error(errno, "write journal", path);
         ::close(fd);
         return problem;
@@ -202,10 +203,15 @@ journal::~journal() {
 }
 
 result<void> journal::append(const std::string& text, bool synced) {
+    const auto size = ::lseek(fd_, 0, SEEK_END);
     for (std::size_t written = 0; written < text.size();) {
         const auto n = ::write(fd_, text.data() + written, text.size() - written);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno_error(errno, "write journal", path_);
+        if (n < 0) {
+            const auto problem = errno_error(errno, "write journal", path_);
+            if (written > 0 && size >= 0) (void)!::ftruncate(fd_, size);  // half a record would spoil the next
+            return problem;
+        }
         written += static_cast<std::size_t>(n);
     }
     if (synced && ::fdatasync(fd_) != 0 && errno != EINVAL) return errno_error(errno, "sync journal", path_);
@@ -232,7 +238,21 @@ result<void> journal::complete() {
     return recorded("complete", [&] { return append(record(json::object{{"complete", true}}), false); });
 }
 result<void> journal::undoing(const std::string& why) {
-    return recorded("undoing", [&] { return append(record(json::object{{"undoing", why}}), true); });
+    auto ok = recorded("undoing", [&] { return append(record(json::object{{"undoing", why}}), true); });
+    if (!ok) withdraw();
+    return ok;
+}
+
+// A full disk takes no record more, but lets one go: without the promise that the run is to stay, who finds the journal undoes it.
+void journal::withdraw() {
+    std::ifstream file(path_, std::ios::binary);
+    std::string line;
+    for (off_t at = 0; std::getline(file, line); at += static_cast<off_t>(line.size()) + 1) {
+        const auto one = at > 0 ? parsed(line) : std::nullopt;
+        if (!one || (!one->as_object().contains("complete") && !one->as_object().contains("pending"))) continue;
+        if (::ftruncate(fd_, at) == 0) (void)::fdatasync(fd_);
+        return;
+    }
 }
 result<void> journal::pending(std::int64_t deadline) {
     return recorded("pending", [&] { return append(record(json::object{{"pending", deadline}}), true); });

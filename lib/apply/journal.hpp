@@ -39,7 +39,8 @@ public:
 
     result<void> starting(std::size_t first, std::size_t last);   // steps [first, last) are about to go out
     result<void> done(std::size_t first, std::size_t last);       // and have taken effect
-    result<void> complete();                                      // all steps have: what is left can be done again
+    result<void> complete();                                      // and the run is final: what is left can be done again
+    // Where it cannot be recorded, `complete` and `pending` are taken away instead, which comes to the same.
     result<void> undoing(const std::string& why);
     result<void> pending(std::int64_t deadline);                  // CLOCK_BOOTTIME, nanoseconds
     // The end: the file goes.
@@ -48,6 +49,7 @@ public:
 private:
     journal(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
     result<void> append(const std::string& record, bool synced);
+    void withdraw();
     int fd_;
     std::string path_;
 };

@@ -105,7 +105,7 @@ ovs::port_numbers numbers_of(const std::vector<ovs::bridge_row>& bridges, const 
 
 bool has_database(const place& where) { return ::access((where.ovs_rundir + "/db.sock").c_str(), F_OK) == 0; }
 
-result<host_state> observe(const place& where, const host_state& wanted) {
+result<host_state> observe_kernel(const place& where, const host_state& wanted) {
     host_state seen;
     auto recorded = recorded_namespaces(wanted.fabric);
     if (!recorded) return recorded.error();
@@ -161,6 +161,13 @@ result<host_state> observe(const place& where, const host_state& wanted) {
     auto memory = found_settings(wanted.fabric, wanted.node);
     if (!memory) return memory.error();
     seen.moved = moved_in(*memory);
+    return seen;
+}
+
+result<host_state> observe(const place& where, const host_state& wanted) {
+    auto kernel = observe_kernel(where, wanted);
+    if (!kernel) return kernel;
+    auto& seen = *kernel;
     if (wanted.bridges.empty() && !has_database(where)) return beside_uplinks(where, std::move(seen), wanted);
     auto database = ovs::database::connect(where.ovs_rundir);
     if (!database) return database.error();

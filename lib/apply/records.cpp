@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 
 namespace weft::apply {
 namespace {
@@ -67,6 +68,8 @@ std::string fabric_path(const std::string& fabric, const std::string& node) {
     return std::string(state_folder) + "/" + fabric + "." + node + ".fabric";
 }
 
+std::string cut_off_path(const std::string& suffix) { return std::string(state_folder) + "/earlier-boot" + suffix; }
+
 }  // namespace
 
 result<void> make_state_folder() { return make_folder(state_folder); }
@@ -120,17 +123,24 @@ std::optional<std::pair<std::string, std::string>> split_link_key(const std::str
     return std::pair{key.substr(5, bar - 5), key.substr(bar + 1)};
 }
 
-result<settings_memory> found_settings(const std::string& fabric, const std::string& node) {
+namespace {
+
+// `path` is what an error names.
+result<settings_memory> settings_in(const std::string& text, const std::string& path) {
     settings_memory memory;
-    std::ifstream file(sysctl_path(fabric, node));
-    for (std::string line; std::getline(file, line);) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
         const auto equal = line.find('=');
-        if (equal == std::string::npos) {
-            return error{errc::invalid_input, "read", sysctl_path(fabric, node), "a line without '=': " + line, 0};
-        }
+        if (equal == std::string::npos) return error{errc::invalid_input, "read", path, "a line without '=': " + line, 0};
         memory[line.substr(0, equal)] = line.substr(equal + 1);
     }
     return memory;
+}
+
+}  // namespace
+
+result<settings_memory> found_settings(const std::string& fabric, const std::string& node) {
+    return settings_in(settings_text(fabric, node), sysctl_path(fabric, node));
 }
 
 result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory& memory) {
@@ -143,6 +153,15 @@ std::string settings_text(const std::string& fabric, const std::string& node) { 
 
 result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(sysctl_path(fabric, node), text);
+}
+
+result<void> add_settings(const std::string& fabric, const std::string& node, const std::string& earlier) {
+    auto memory = settings_in(earlier, sysctl_path(fabric, node));
+    if (!memory) return memory.error();
+    const auto now = found_settings(fabric, node);
+    if (!now) return now.error();
+    memory->insert(now->begin(), now->end());
+    return *memory == *now ? result<void>() : remember_settings(fabric, node, *memory);
 }
 
 namespace {
@@ -193,5 +212,9 @@ std::string unconfirmed_text(const std::string& fabric, const std::string& node)
 result<void> remember_unconfirmed(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(unconfirmed_path(fabric, node), text);
 }
+
+result<void> remember_cut_off(const std::string& suffix, const std::string& run) { return put_text(cut_off_path(suffix), run); }
+
+std::string cut_off_run(const std::string& suffix) { return text_of(cut_off_path(suffix)); }
 
 }  // namespace weft::apply

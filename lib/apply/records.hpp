@@ -34,6 +34,8 @@ result<void> remember_settings(const std::string& fabric, const std::string& nod
 // The file of them as it stands, and back; "" is none.
 std::string settings_text(const std::string& fabric, const std::string& node);
 result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text);
+// Puts what was known earlier under what is known now; of a setting in both the earlier value is the one that was found.
+result<void> add_settings(const std::string& fabric, const std::string& node, const std::string& earlier);
 // What was moved from NICs to their bridges, among the settings; `begun` is added first, what is over is taken away.
 std::vector<moved_object> moved_in(const settings_memory&);
 result<void> remember_moved(const std::string& fabric, const std::string& node, const std::vector<moved_object>& begun,
@@ -44,6 +46,10 @@ std::string remembered_text(const std::string& fabric, const std::string& node);
 // The text of the fabric whose change was begun with a time to confirm it, and never became final (FABRIC.NODE.unconfirmed); "" is none.
 result<void> remember_unconfirmed(const std::string& fabric, const std::string& node, const std::string&);
 std::string unconfirmed_text(const std::string& fabric, const std::string& node);
+// The run that a restart of the machine cut off, "VERB FABRIC NODE", from before its journal goes until its node has been made anew; "" is none.
+// The file of it ends in `suffix`, as those of the host do.
+result<void> remember_cut_off(const std::string& suffix, const std::string& run);
+std::string cut_off_run(const std::string& suffix);
 std::string link_key(const std::string& device, const std::string& setting);
 // Device and setting; nothing where the key is not one of a link.
 std::optional<std::pair<std::string, std::string>> split_link_key(const std::string& key);

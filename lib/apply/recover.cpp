@@ -6,16 +6,16 @@
 
 #include "apply/guardian.hpp"
 #include "apply/host_lock.hpp"
+#include "apply/internal.hpp"
 #include "apply/records.hpp"
-#include "apply/settle.hpp"
 #include "apply/transaction.hpp"
-#include "model/effects.hpp"
 #include "model/taken_back.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 namespace weft::apply {
 namespace {
@@ -28,39 +28,35 @@ error nothing_waits(const char* operation, const place& where) {
     return {errc::not_found, operation, journal_path(where), "no change waits to be confirmed; nothing was changed", 0};
 }
 
-// `last_try`: what cannot be undone now is told, and the journal kept under another name, so that it does not stand in the way for ever.
-result<void> undo(const place& where, const found_journal& found, const std::string& why, bool last_try) {
+// What cannot be undone is told, and the journal stays: the next one goes on, until it can or a person gives up on it (discard_journal).
+result<void> undo(const place& where, const found_journal& found, const std::string& why) {
     auto log = journal::resume(where);
     if (!log) return log.error();
-    if (!found.undoing) (void)log->undoing(why);
-    auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
+    if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
+    const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
     if (!remains) return remains.error();
-    if (auto ok = restore_memory(found.header); !ok) return ok;
+    if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok;
     if (remains->empty()) return log->close();
-    std::string kept;
-    if (last_try) {
-        const auto moved = set_aside(where);
-        if (!moved) return moved.error();
-        kept = "\n  the journal is kept as " + *moved;
-    }
     return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
-                 "undone, but for these:" + *remains + kept, 0};
+                 "undone, but for these:" + *remains + "\n  the journal is kept: weft recover tries again, weft recover --discard gives up on it", 0};
 }
 
-// All steps had been done; what was left is done again.
+// All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
 result<void> finish(const place& where, const found_journal& found) {
-    if (auto ok = settle(effects_of(found.plan.steps), true, where.netns); !ok) return ok;
     if (auto ok = renew_memory(found.header); !ok) return ok;
+    forget_cut_off(where, found.header);
     forget_removed(found.header, found.plan.steps);
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
 }
 
-// Which settings were found stays known: whoever makes the node anew, or takes weft off, gives them back.
+// Which settings were found stays known: whoever makes the node anew, or takes weft off, gives them back. That the node is to be made anew
+// outlives the journal, until it is.
 result<void> drop_other_boot(const place& where, const found_journal& found) {
     const auto& h = found.header;
-    if (auto ok = remember_text(h.fabric, h.node, h.fabric_before); !ok) return ok;
+    if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok;
+    if (auto ok = restore_memory(h, false); !ok) return ok;
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
@@ -100,7 +96,7 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
         if (auto ok = finish(where, f); !ok) return ok.error();
         return about(recovery::kind::finished, f);
     }
-    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted, false); !ok) return ok.error();
+    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted); !ok) return ok.error();
     return about(recovery::kind::undone, f);
 }
 
@@ -143,12 +139,18 @@ result<void> end_earlier_run(const place& where) {
 result<recovery> recover(const place& where) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
-    return end_of(where, read_journal(where));
+    auto done = end_of(where, read_journal(where));
+    if (!done || done->what == recovery::kind::waiting || done->what == recovery::kind::unreadable) return done;
+    // A run that was to make the node anew may itself have been cut off.
+    std::istringstream run(cut_off_run(suffix_of(where)));
+    recovery cut{recovery::kind::other_boot, {}, {}, {}, 0, {}};
+    return run >> cut.verb >> cut.fabric >> cut.node ? cut : *done;
 }
 
 result<recovery> discard_journal(const place& where) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
+    if (auto ok = remember_cut_off(suffix_of(where), ""); !ok) return ok.error();
     if (::access(journal_path(where).c_str(), F_OK) != 0) return recovery{};
     const auto kept = set_aside(where);
     if (!kept) return kept.error();
@@ -165,8 +167,10 @@ result<recovery> confirm(const place& where) {
         return error{errc::timed_out, "confirm", found->header.fabric + " on " + found->header.node, "it comes too late: the change is being undone", 0};
     auto log = journal::resume(where);
     if (!log) return log.error();
-    forget_removed(found->header, found->plan.steps);
     if (auto ok = log->close(); !ok) return ok.error();
+    // Only now: a change that is undone after all needs its leases.
+    forget_cut_off(where, found->header);
+    forget_removed(found->header, found->plan.steps);
     return about(recovery::kind::finished, *found);
 }
 
@@ -175,7 +179,7 @@ result<recovery> rollback(const place& where) {
     if (!lock) return lock.error();
     auto found = waiting_change(where, "roll back");
     if (!found) return found.error();
-    if (auto ok = undo(where, *found, "it was rolled back", false); !ok) return ok.error();
+    if (auto ok = undo(where, *found, "it was rolled back"); !ok) return ok.error();
     return about(recovery::kind::undone, *found);
 }
 

@@ -11,10 +11,13 @@
 #include "core/fault.hpp"
 #include "model/effects.hpp"
 #include "model/taken_back.hpp"
+#include "weft/netlink/namespaces.hpp"
 #include "weft/ovs/flows.hpp"
 #include "weft/services/services.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 namespace weft::apply {
 namespace {
@@ -71,31 +74,97 @@ std::map<std::string, std::vector<ovs::flow>> flows_that_go(const place& where, 
 
 std::string list_of(const plan& p) {
     std::string text;
-    for (const auto& s : p.steps) text += "\n  not undone: " + s.inverse().to_string();
+    for (const auto& s : p.steps) text += "\n  not undone: " + s.to_string();
     return text;
 }
 
-}  // namespace
+// A namespace that is there and not ours is somebody's who took the name since: nothing is put into it. One that a run was yet to make
+// it never made, for the record of it comes first.
+result<std::vector<step>> left_to_others(const std::vector<step>& steps, std::string& told) {
+    const auto recorded = recorded_namespaces("");
+    const auto existing = netlink::list_namespaces();
+    if (!recorded || !existing) return recorded ? existing.error() : recorded.error();
+    const std::set<std::string> ours(recorded->begin(), recorded->end()), there(existing->begin(), existing->end());
+    const auto taken = [&](const std::string& name) { return !name.empty() && there.contains(name) && !ours.contains(name); };
+    std::vector<step> left;
+    for (const auto& s : steps) {
+        const auto kind = s.object_kind();
+        const auto* was = s.before ? std::get_if<link>(&*s.before) : nullptr;
+        const auto* veth = was != nullptr ? std::get_if<veth_options>(&was->options) : nullptr;
+        const auto space = kind == "namespace" ? s.object_name() : veth != nullptr && s.scope.empty() ? veth->peer_namespace : s.scope;
+        const bool only_goes = !s.before && kind == "service";  // which asks nothing of the namespace
+        if (in_switch(s) || only_goes || !taken(space)) left.push_back(s);
+        else if (s.before && (kind == "namespace" || kind == "service" || s.scope.empty()))
+            told += "\n  not undone: " + s.inverse().to_string() + ": the name " + space + " is taken by a namespace that weft did not make";
+    }
+    return left;
+}
 
-result<std::string> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
+std::vector<moved_object> moved_by(const journal_header& h) {
+    auto moved = h.given_back;
+    if (const auto memory = found_settings(h.fabric, h.node))
+        for (auto& m : moved_in(*memory)) moved.push_back(std::move(m));
+    return moved;
+}
+
+// One line for each, last step first, but for flows: a bridge may have thousands.
+std::string remains_of_switch(const std::vector<step>& steps) {
+    std::string text;
+    std::map<std::string, std::size_t> flows;
+    for (auto s = steps.rbegin(); s != steps.rend(); ++s)
+        if (s->object_kind() == "flow") ++flows[s->scope];
+        else text += "\n  not undone: " + s->inverse().to_string();
+    for (const auto& [bridge, count] : flows) text += "\n  not undone: " + std::to_string(count) + " flows of " + bridge;
+    return text;
+}
+
+using observer = std::function<result<host_state>(const place&, const host_state&)>;
+
+result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& begun, const observer& look) {
     constexpr int rounds = 3;  // the second finds what the first could not, as a port had no number yet
     std::string said;
     for (int round = 0;; ++round) {
-        const auto seen = observe(where, named_by(begun, h.fabric, h.node));
+        const auto seen = look(where, named_by(begun, h.fabric, h.node));
         if (!seen) return seen.error();
-        auto back = weft::take_back(*seen, begun, h.flows, h.fabric, h.node);
+        std::string taken;
+        auto back = take_back_beside_others(*seen, begun, h.flows, h.fabric, h.node, taken);
         if (!back) return back.error();
-        if (back->empty()) return std::string();
-        if (round == rounds) return said.empty() ? list_of(*back) : said;
+        if (back->empty()) return taken;
+        if (round == rounds) return taken + (said.empty() ? list_of(*back) : said);
         executor exec(where, h.fabric, h.node);
         exec.undoing = true;
         said = run_what_can_be(exec, back->steps);
     }
 }
 
-result<void> restore_memory(const journal_header& h) {
-    if (auto ok = restore_settings(h.fabric, h.node, h.settings_before); !ok) return ok;
+}  // namespace
+
+result<std::string> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
+    std::string told;
+    auto whole = left_to_others(begun, told);
+    if (!whole) return whole.error();
+    auto all = take_back_in_rounds(where, h, *whole, &observe);
+    if (all) return told + *all;
+    const auto parts = without_switch(*whole, moved_by(h));
+    auto part = take_back_in_rounds(where, h, parts.kernel, [&](const place& place, const host_state& wanted) {
+        auto seen = observe_kernel(place, wanted);
+        if (seen) std::erase_if(seen->moved, [&](const moved_object& m) { return !parts.userspace.contains(m.bridge); });
+        return seen;
+    });
+    if (!part) return all.error();
+    if (!parts.rest.empty()) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of_switch(parts.rest);
+    return told + *part;
+}
+
+result<void> restore_memory(const journal_header& h, bool all) {
+    auto ok = all ? restore_settings(h.fabric, h.node, h.settings_before) : add_settings(h.fabric, h.node, h.settings_before);
+    if (!ok) return ok;
     return remember_text(h.fabric, h.node, h.fabric_before);
+}
+
+void forget_cut_off(const place& where, const journal_header& h) {
+    const auto suffix = suffix_of(where), run = cut_off_run(suffix);
+    if (run.ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
 }
 
 result<void> renew_memory(const journal_header& h) {
@@ -138,7 +207,6 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
             if (auto ok = journal_.done(first, last); !ok) return ok;
             first = last;
         }
-        if (auto ok = journal_.complete(); !ok) return ok;
         exec_->close_sessions();
         if (auto ok = fault::point("effect", header_.node); !ok) return ok;
         return settle(effects_of(plan_.steps), announce, exec_->own());
@@ -157,6 +225,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
 
 error transaction::take_back(error why) {
     (void)journal_.undoing(why.message());  // a full disk does not keep the host from getting its old state again
+    if (!exec_) exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->undoing = true;
     std::vector<step> back;
     for (auto i = done_.rbegin(); i != done_.rend(); ++i) back.push_back(plan_.steps[*i].inverse());
@@ -167,7 +236,7 @@ error transaction::take_back(error why) {
     const auto seen = take_back_seen(where_, header_, affected(steps, begun));
     if (seen) remains = *seen;
     else remains += "\n  the host could not be read back: " + seen.error().message();
-    if (const auto memory = restore_memory(header_); !memory) remains += "\n  not undone: " + memory.error().message();
+    if (const auto memory = restore_memory(header_, remains.empty()); !memory) remains += "\n  not undone: " + memory.error().message();
     if (!remains.empty()) {
         why.detail += " (undone, but for these:" + remains + "\n  the journal is kept: weft recover tries again)";
         return why;
@@ -179,11 +248,13 @@ error transaction::take_back(error why) {
 
 result<void> transaction::finish() {
     if (auto ok = renew_memory(header_); !ok) return take_back(ok.error());
-    if (header_.confirm == 0) {
-        forget_removed(header_, plan_.steps);
-        return journal_.close();
-    }
-    return journal_.pending(boottime_now() + static_cast<std::int64_t>(header_.confirm) * 1000000000);
+    const auto deadline = boottime_now() + static_cast<std::int64_t>(header_.confirm) * 1000000000;
+    // Whoever finds no such record undoes the run, which nobody has seen to be what was wanted.
+    if (auto ok = header_.confirm == 0 ? journal_.complete() : journal_.pending(deadline); !ok) return take_back(ok.error());
+    if (header_.confirm != 0) return {};
+    forget_cut_off(where_, header_);
+    forget_removed(header_, plan_.steps);
+    return journal_.close();
 }
 
 }  // namespace weft::apply

@@ -35,12 +35,15 @@ private:
     std::unique_ptr<executor> exec_;
 };
 
-// Takes steps back by what the host is now, as often as that helps, reads back, and says what remains: "" is nothing. Errors: the host
-// cannot be read.
+// Takes steps back by what the host is now, as often as that helps, and reads back. A name that others took since is left to them; where
+// Open vSwitch cannot be read the kernel's part is taken back without it. Gives what is left, a line for each; "" is nothing. Errors: the
+// kernel cannot be read either.
 result<std::string> take_back_seen(const place&, const journal_header&, const std::vector<step>& begun);
-// The node's memory as it was before a run, or as it shall be after it.
-result<void> restore_memory(const journal_header&);
+// The node's memory as it was before a run, or as it shall be after it. What was found stays known for what is not undone (`all`: nothing is).
+result<void> restore_memory(const journal_header&, bool all);
 result<void> renew_memory(const journal_header&);
+// The node is made: no run is to be taken up again that a restart had cut off.
+void forget_cut_off(const place&, const journal_header&);
 // The change is final: what services that it removed had kept (leases) goes.
 void forget_removed(const journal_header&, const std::vector<step>&);
 

@@ -7,6 +7,7 @@
 #include "model/keyed_list.hpp"
 #include "model/marks.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string_view>
@@ -324,6 +325,75 @@ result<plan> take_back(const host_state& seen, const std::vector<step>& steps, c
     // A row that was without its device before the steps is so again, and no step cures it.
     std::erase_if(p->steps, [](const step& s) { return s.before && s.after && *s.before == *s.after; });
     return p;
+}
+
+bool in_switch(const step& s) {
+    const auto& o = s.after ? *s.after : *s.before;
+    return std::holds_alternative<ovs::bridge_row>(o) || std::holds_alternative<ovs::port_row>(o) || std::holds_alternative<ovs::flow>(o);
+}
+
+std::vector<std::string> devices_of(const step& s) {
+    std::vector<std::string> names;
+    for (const auto* side : {&s.before, &s.after})
+        if (*side)
+            std::visit(
+                [&](const auto& o) {
+                    using T = std::decay_t<decltype(o)>;
+                    if constexpr (std::is_same_v<T, link>) names.push_back(o.name);
+                    else if constexpr (std::is_same_v<T, address_entry> || std::is_same_v<T, neighbour>) names.push_back(o.device);
+                    else if constexpr (std::is_same_v<T, nexthop_object>) names.push_back(o.hop.device);
+                    else if constexpr (std::is_same_v<T, rule>) names.insert(names.end(), {o.input_device, o.output_device});
+                    else if constexpr (std::is_same_v<T, route>)
+                        for (const auto& hop : o.nexthops) names.push_back(hop.device);
+                    else if constexpr (std::is_same_v<T, sysctl_object>)  // net/ipv4/conf/DEVICE/KEY
+                        if (const auto first = o.key.find("/conf/"); first != std::string::npos)
+                            names.push_back(o.key.substr(first + 6, o.key.find('/', first + 6) - first - 6));
+                },
+                **side);
+    return names;
+}
+
+parts_of_undo without_switch(const std::vector<step>& steps, const std::vector<moved_object>& moved) {
+    parts_of_undo parts;
+    for (const auto& s : steps)
+        for (const auto* side : {&s.before, &s.after})
+            if (const auto* row = *side ? std::get_if<ovs::bridge_row>(&**side) : nullptr; row != nullptr && row->datapath_type == "netdev")
+                parts.userspace.insert(row->name);
+    std::set<std::string> bound;
+    for (const auto& m : moved)
+        if (!parts.userspace.contains(m.bridge)) bound.insert({m.nic, m.bridge});
+    for (const auto& s : steps) {
+        const auto on = s.scope.empty() ? devices_of(s) : std::vector<std::string>();
+        const bool waits = in_switch(s) || std::any_of(on.begin(), on.end(), [&](const auto& d) { return bound.contains(d); });
+        (waits ? parts.rest : parts.kernel).push_back(s);
+    }
+    return parts;
+}
+
+result<plan> take_back_beside_others(const host_state& seen, std::vector<step> steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
+                                     const std::string& fabric, const std::string& node, std::string& told) {
+    for (;;) {
+        auto p = take_back(seen, steps, flows, fabric, node);
+        if (p || p.error().code != errc::foreign_object) return p;
+        // As diff names what is in the way.
+        const auto named = [&](const step& s) {
+            const auto* way = s.before ? std::get_if<route>(&*s.before) : nullptr;
+            const auto name = s.object_kind() + " " + (way != nullptr ? way->destination.to_string() : s.object_name());
+            const auto scope = s.object_kind() == "bridge" ? "Open vSwitch" : s.scope;
+            return s.before && p.error().object == name + (scope.empty() ? "" : " in " + scope);
+        };
+        const auto taken = std::find_if(steps.begin(), steps.end(), named);
+        if (taken == steps.end()) return p;
+        told += "\n  not undone: " + taken->inverse().to_string() + ": the name is taken by an object that bears no mark of weft";
+        const auto what = *taken;
+        const bool is_link = what.object_kind() == "link", is_bridge = what.object_kind() == "bridge";
+        std::erase_if(steps, [&](const step& s) {
+            if (named(s)) return true;
+            if (is_bridge) return s.scope == what.scope && in_switch(s);
+            const auto on = is_link && s.scope == what.scope && !in_switch(s) ? devices_of(s) : std::vector<std::string>();
+            return std::find(on.begin(), on.end(), what.object_name()) != on.end();
+        });
+    }
 }
 
 }  // namespace weft

@@ -22,5 +22,20 @@ std::vector<step> affected(const std::vector<step>&, const std::set<std::size_t>
 // An empty plan: nothing of the steps is left.
 result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                        const std::string& fabric, const std::string& node);
+// The same, but an object whose name others took since is left out, with what lies on it, and told: a line for each, behind those in `told`.
+result<plan> take_back_beside_others(const host_state& seen, std::vector<step> steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
+                                     const std::string& fabric, const std::string& node, std::string& told);
+
+// Whether it is of Open vSwitch's database or flows.
+bool in_switch(const step&);
+// The devices that an object of the kernel is, or lies on.
+std::vector<std::string> devices_of(const step&);
+// Steps as they can be taken back while Open vSwitch cannot be asked. What lies on a NIC that is a port in the kernel, or on its bridge, goes
+// back with the port only: the host hears nothing on the NIC before. On one of a userspace bridge it does, and so goes back at once.
+struct parts_of_undo {
+    std::vector<step> kernel, rest;
+    std::set<std::string> userspace;  // bridges
+};
+parts_of_undo without_switch(const std::vector<step>&, const std::vector<moved_object>& moved);
 
 }  // namespace weft

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from conftest import FABRICS, Lab, weft
+from conftest import FABRICS, PROGRAM, Lab, weft
 
 OF_NETWORK = "  network: [ { ping: 192.168.100.1, mtu: full }, { arp: 10.10.10.51 } ]"
 CHECKS = (
@@ -66,3 +66,13 @@ def test_arp_and_tcp_from_a_node_with_a_router(checked):
     (failed,) = report["failed_checks"]
     assert failed == "tcp 10.10.10.51 port 22 from the host: no route at the source" or failed.endswith(": refused")
     assert lab.on("network", "plan").returncode == 0
+
+
+def test_a_service_that_does_not_start_hides_no_check_that_failed(checked):
+    lab, _ = checked
+    lease = re.search(r"--dhcp-leasefile=([^\"]+)", lab.run("network", "sh", "-c", "cat /run/weft/services/grizzly/dnsmasq-*.json").stdout).group(1)
+    lab.run("network", PROGRAM, "remove", "--fabric", "grizzly", "--node", "network")
+    lab.run("network", "mkdir", "-p", lease)
+    told = lab.on("network", "apply", expect=1).stderr
+    assert "all else is done" in told
+    assert "a check that failed before still does: tcp 10.10.10.51 port 22 from the host" in told

@@ -93,6 +93,63 @@ TEST_CASE("what a step removed comes again, and what others made under its name 
     CHECK(refused.error().code == errc::foreign_object);
 }
 
+TEST_CASE("a name that others took since is left to them with what lay on it, and all else is taken back") {
+    route gone{};
+    gone.destination = *parse_prefix("10.9.0.0/16");
+    gone.nexthops.push_back({std::nullopt, "eth0", 0, false});
+    auto other = gone;
+    other.destination = *parse_prefix("10.8.0.0/16");
+    auto on_tap = other;
+    on_tap.destination = *parse_prefix("10.7.0.0/16");
+    on_tap.nexthops[0].device = "tap1";
+    const auto was = tap("tap1");
+    const std::vector<step> steps = {{"", on_tap, std::nullopt, {}}, {"", gone, std::nullopt, {}}, {"", other, std::nullopt, {}}, {"", was, std::nullopt, {}},
+                                     {"", std::nullopt, tap("tap2"), {}}};
+    auto seen = host();
+    auto theirs = gone;
+    theirs.protocol = 4;
+    theirs.nexthops[0].device = "eth1";
+    seen.namespaces[0].routes = {theirs};
+    weft::link dummy{};
+    dummy.name = "tap1";
+    dummy.options = dummy_options{};
+    seen.namespaces[0].links = {dummy, tap("tap2")};
+    std::string told;
+    const auto p = take_back_beside_others(seen, steps, {}, of_fabric, "n", told).value();
+    CHECK(names(p) == std::vector<std::string>{"- link tap2", "+ route 10.8.0.0/16 dev eth0"});
+    CHECK(told.find("not undone: + link tap1") != std::string::npos);
+    CHECK(told.find("not undone: + route 10.9.0.0/16 dev eth0: the name is taken") != std::string::npos);
+}
+
+TEST_CASE("the devices that an object lies on are known of every kind that has some") {
+    weft::address_entry address{};
+    address.device = "br-ex";
+    CHECK(devices_of({"", std::nullopt, address, {}}) == std::vector<std::string>{"br-ex"});
+    CHECK(devices_of({"", std::nullopt, sysctl_object{"net/ipv6/conf/br-ex/disable_ipv6", "1"}, {}}) == std::vector<std::string>{"br-ex"});
+    CHECK(devices_of({"", std::nullopt, sysctl_object{"net/ipv4/ip_forward", "1"}, {}}).empty());
+    CHECK(devices_of({"br-int", std::nullopt, flow("tcp"), {}}).empty());
+    CHECK(in_switch({"br-int", std::nullopt, flow("tcp"), {}}));
+    CHECK_FALSE(in_switch({"", address, std::nullopt, {}}));
+}
+
+TEST_CASE("without the switch the kernel's part is taken back, but for what hangs on a port in the kernel") {
+    weft::address_entry forth{}, elsewhere{};
+    forth.device = "br-ex";
+    elsewhere.device = "eth0";
+    for (const std::string datapath : {"netdev", "system"}) {
+        auto row = bridge({});
+        row.name = "br-ex";
+        row.datapath_type = datapath;
+        const std::vector<step> steps = {{"br-ex", std::nullopt, row, {}}, {"", std::nullopt, forth, {}}, {"", std::nullopt, elsewhere, {}},
+                                         {"br-ex", std::nullopt, flow("tcp"), {}}};
+        const auto parts = without_switch(steps, {{"eth2", "br-ex", "an address"}});
+        CHECK(parts.rest.size() == (datapath == "netdev" ? 2U : 3U));
+        CHECK(parts.kernel.back().after == steps[2].after);
+        CHECK(parts.userspace.contains("br-ex") == (datapath == "netdev"));
+        CHECK(without_switch(steps, {}).rest.size() == 2);
+    }
+}
+
 TEST_CASE("of a row only the columns and keys come back that the step changed; a key that it added goes, one that others set since stays") {
     auto before = port("tap1", std::nullopt), after = port("tap1", 7);
     before.other_config["theirs"] = "old";
