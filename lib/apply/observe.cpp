@@ -136,6 +136,8 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
         if (goes)
             for (const auto& key : recorded_sysctls(name)) nothing.sysctls[key];
         auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
+        // A name of ours that a killed creation left without its namespace: it is yet to be made. The next run takes the file away first.
+        if (!handle && handle.error().code == errc::invalid_input && want && !name.empty()) continue;
         auto state = handle ? observe_namespace(*handle, want ? *want : nothing, goes) : result<namespace_state>(handle.error());
         if (!state && !goes) return state.error();
         if (!state) state = nothing;  // whatever is wrong with it, it can be removed

@@ -10,6 +10,7 @@
 #include "apply/records.hpp"
 #include "apply/transaction.hpp"
 #include "model/taken_back.hpp"
+#include "weft/netlink/namespaces.hpp"
 
 #include <unistd.h>
 
@@ -39,6 +40,21 @@ result<void> undo(const place& where, const found_journal& found, const std::str
     if (remains->empty()) return log->close();
     return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
                  "undone, but for these:" + *remains + "\n  the journal is kept: weft recover tries again, weft recover --discard gives up on it", 0};
+}
+
+// Takes away what a creation left that was killed between the name and the namespace: a file of our name below /run/netns that is none.
+result<void> sweep_namespaces() {
+    const auto ours = recorded_namespaces("");
+    const auto existing = netlink::list_namespaces();
+    if (!ours || !existing) return ours ? existing.error() : ours.error();
+    for (const auto& name : *ours) {
+        if (!std::binary_search(existing->begin(), existing->end(), name)) continue;
+        const auto handle = netlink::namespace_handle::open(name);
+        if (handle || handle.error().code != errc::invalid_input) continue;
+        if (auto ok = netlink::delete_namespace(name); !ok) return ok;
+        forget_namespace(name);
+    }
+    return {};
 }
 
 // All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
@@ -80,6 +96,7 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
         if (!kept) return kept.error();
         return recovery{recovery::kind::unreadable, {}, {}, {}, 0, found.error().message() + "; it is kept as " + *kept};
     }
+    if (auto ok = sweep_namespaces(); !ok) return ok.error();
     if (!*found) return recovery{};
     const auto& f = **found;
     if (!f.this_boot) {

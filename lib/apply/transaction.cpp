@@ -23,7 +23,8 @@ namespace weft::apply {
 namespace {
 
 // Runs as many of the steps as can be, in groups; what a failed group left is tried again step by step, so that one that cannot be had
-// holds back no other, and once more at the end, for a flow may name a port that came back only after it. One line for each that remains.
+// holds back no other, and once more at the end, for a flow may name a port that came back only after it. One line for each that remains,
+// and for the flows of a bridge, which may be thousands with one reason, one with their number and the first one's reason.
 std::string run_what_can_be(executor& exec, const std::vector<step>& steps) {
     std::string remains;
     indexes left;
@@ -37,13 +38,18 @@ std::string run_what_can_be(executor& exec, const std::vector<step>& steps) {
             if (!std::binary_search(ran.begin(), ran.end(), i) && !exec.group(steps, i, i + 1, ran)) left.push_back(i);
     }
     std::vector<bool> stands(steps.size());
+    std::map<std::string, std::pair<std::size_t, std::string>> flows;
     for (const auto i : left) {
         indexes ran;
         if (auto ok = exec.group(steps, i, i + 1, ran); !ok) {
-            remains += "\n  not undone: " + steps[i].inverse().to_string() + ": " + ok.error().message();
+            const auto told = steps[i].inverse().to_string() + ": " + ok.error().message();
+            if (steps[i].object_kind() != "flow") remains += "\n  not undone: " + told;
+            else if (auto& [count, first] = flows[steps[i].scope]; count++ == 0) first = told;
             stands[i] = true;
         }
     }
+    for (const auto& [bridge, found] : flows)
+        remains += "\n  not undone: " + (found.first == 1 ? "" : std::to_string(found.first) + " flows of " + bridge + ", first ") + found.second;
     std::vector<step> turned;
     for (std::size_t i = 0; i < steps.size(); ++i)
         if (!stands[i]) turned.push_back(steps[i]);
@@ -70,12 +76,6 @@ std::map<std::string, std::vector<ovs::flow>> flows_that_go(const place& where, 
         flows[row->name] = std::move(*dumped);
     }
     return flows;
-}
-
-std::string list_of(const plan& p) {
-    std::string text;
-    for (const auto& s : p.steps) text += "\n  not undone: " + s.to_string();
-    return text;
 }
 
 // A namespace that is there and not ours is somebody's who took the name since: nothing is put into it. One that a run was yet to make
@@ -108,7 +108,7 @@ std::vector<moved_object> moved_by(const journal_header& h) {
 }
 
 // One line for each, last step first, but for flows: a bridge may have thousands.
-std::string remains_of_switch(const std::vector<step>& steps) {
+std::string remains_of(const std::vector<step>& steps) {
     std::string text;
     std::map<std::string, std::size_t> flows;
     for (auto s = steps.rbegin(); s != steps.rend(); ++s)
@@ -130,7 +130,7 @@ result<std::string> take_back_in_rounds(const place& where, const journal_header
         auto back = take_back_beside_others(*seen, begun, h.flows, h.fabric, h.node, taken);
         if (!back) return back.error();
         if (back->empty()) return taken;
-        if (round == rounds) return taken + (said.empty() ? list_of(*back) : said);
+        if (round == rounds) return taken + (said.empty() ? remains_of(back->steps) : said);
         executor exec(where, h.fabric, h.node);
         exec.undoing = true;
         said = run_what_can_be(exec, back->steps);
@@ -152,7 +152,7 @@ result<std::string> take_back_seen(const place& where, const journal_header& h, 
         return seen;
     });
     if (!part) return all.error();
-    if (!parts.rest.empty()) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of_switch(parts.rest);
+    if (!parts.rest.empty()) told += "\n  what is of Open vSwitch waits: " + all.error().message() + remains_of(parts.rest);
     return told + *part;
 }
 

@@ -4,6 +4,8 @@
 // What cannot be finished is undone: a failed creation leaves no file behind.
 #include "weft/netlink/namespaces.hpp"
 
+#include "core/fault.hpp"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -142,6 +144,7 @@ result<void> create_namespace(const std::string& name) {
     if (fd < 0) return errno_error(errno, operation, name);
     close(fd);
     auto outcome = on_thread(operation, name, [&]() -> result<void> {
+        if (auto ok = fault::point("namespace-file", name); !ok) return ok;
         if (unshare(CLONE_NEWNET) != 0) return errno_error(errno, operation, name, "unshare");
         if (mount("/proc/thread-self/ns/net", path.c_str(), "none", MS_BIND, nullptr) != 0)
             return errno_error(errno, operation, name, "bind mount");

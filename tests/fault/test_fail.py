@@ -30,3 +30,25 @@ def test_the_nth_operation_fails(lab, states, name, kind, what):
         assert "nothing to recover" in node.weft("recover").stdout
     verb()
     assert_same(node.seen(), states[name][1 if what == "apply" else 0])
+
+
+@pytest.mark.parametrize("what", ["apply", "remove"])
+@pytest.mark.parametrize("name", NODES)
+def test_a_dump_of_the_kernel_is_torn_by_other_writers(lab, states, name, what):
+    node = Node(lab, name)
+    prepare, verb = {"apply": (node.remove, node.apply), "remove": (node.apply, node.remove)}[what]
+    old, new = states[name] if what == "apply" else reversed(states[name])
+    prepare()
+    points = node.points(verb, "dump")
+    assert points > 10
+    for point in chosen(f"torn {name} {what}", range(1, points + 1), 2):
+        prepare()
+        verb(fault=f"fail dump {point}")  # it is asked for again
+        assert_same(node.seen(), new)
+        prepare()
+        failed = verb(fault=f"fail dump {point}+", expect=None)
+        assert failed.returncode == 1 and "changed during" in failed.stderr, failed.stderr
+        if point == 1:
+            assert_same(node.seen(), old)
+        node.weft("recover")
+        assert_same(node.seen(), *states[name])

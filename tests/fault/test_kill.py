@@ -33,7 +33,7 @@ def test_killed_before_and_after_each_record_of_the_journal(lab, states, name, w
         assert "nothing to recover" in node.weft("recover").stdout
 
 
-@pytest.mark.parametrize("kind", ["netlink", "nft-answer", "ovsdb-answer", "openflow", "sysctl", "namespace", "service"])
+@pytest.mark.parametrize("kind", ["netlink", "nft-answer", "ovsdb-answer", "openflow", "sysctl", "namespace", "namespace-file", "service"])
 @pytest.mark.parametrize("name", NODES)
 def test_killed_within_a_group_of_steps(lab, states, name, kind):
     node = Node(lab, name)
@@ -44,6 +44,21 @@ def test_killed_within_a_group_of_steps(lab, states, name, kind):
         killed(node, node.apply, f"kill {kind} {point}")
         node.weft("recover")
         assert_same(node.seen(), *states[name])
+
+
+def test_a_name_without_its_namespace_stands_in_the_way_of_no_verb(lab, states):
+    node = Node(lab, "network")
+    for verb in (node.apply, node.remove, lambda: node.weft("recover")):
+        node.remove()
+        killed(node, node.apply, "kill namespace-file 1")
+        node.weft("plan", lab.file, "--node", node.name, expect=2)
+        verb()
+        assert_same(node.seen(), *states["network"])
+    # Without its journal too.
+    killed(node, node.apply, "kill namespace-file 1")
+    node.run("rm", "/var/lib/weft/journal")
+    node.apply()
+    assert_same(node.seen(), states["network"][1])
 
 
 def converges(node, states, label, before_the_next):

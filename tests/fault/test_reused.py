@@ -64,4 +64,4 @@ def test_a_number_that_went_to_another_link(lab, states, how, what):
         assert_same(node.seen(), old)
         if met >= 1 and not EXHAUSTIVE:
             break
-    assert met > 0
+    assert met > 0 or EXHAUSTIVE  # one that is taken up again may have met them before
