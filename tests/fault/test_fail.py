@@ -40,15 +40,16 @@ def test_a_dump_of_the_kernel_is_torn_by_other_writers(lab, states, name, what):
     old, new = states[name] if what == "apply" else reversed(states[name])
     prepare()
     points = node.points(verb, "dump")
-    assert points > 10
+    assert points >= 8
     for point in chosen(f"torn {name} {what}", range(1, points + 1), 2):
         prepare()
         verb(fault=f"fail dump {point}")  # it is asked for again
         assert_same(node.seen(), new)
         prepare()
         failed = verb(fault=f"fail dump {point}+", expect=None)
-        assert failed.returncode == 1 and "changed during" in failed.stderr, failed.stderr
-        if point == 1:
-            assert_same(node.seen(), old)
+        # The last dumps may be of what is good to have only, as whom to announce an address to.
+        assert failed.returncode == 1 and "changed during" in failed.stderr or failed.returncode == 0 and point > 1, failed.stderr
+        if point == 1 or failed.returncode == 0:
+            assert_same(node.seen(), old if point == 1 else new)
         node.weft("recover")
         assert_same(node.seen(), *states[name])
