@@ -108,7 +108,8 @@ result<report> apply_locked(const place& where, const host_state& given, const s
     const auto header = header_for("apply", wanted.fabric, wanted.node, caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
-        auto p = make_plan(where, wanted);
+        std::vector<error> others;
+        auto p = make_plan(where, wanted, caller.choose ? &others : nullptr);
         if (!p) return p.error();
         // Probes that nobody answers take a second, and a plan that old may no longer be what is to be done.
         if (!p->empty() && checks.before()) continue;
@@ -116,7 +117,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
         }
-        if (caller.choose) caller.choose(*p);
+        if (caller.choose) caller.choose(*p, others);
         if (p->empty()) {
             if (auto ok = renew_memory(header); !ok) return ok.error();
             note_final(header);

@@ -266,7 +266,7 @@ void want_links_as_found(host_state& wanted, const host_state& seen, const setti
 
 }  // namespace
 
-result<plan> make_plan(const place& where, const host_state& given) {
+result<plan> make_plan(const place& where, const host_state& given, std::vector<error>* others) {
     host_state wanted = given;
     // Sysctls that the state no longer names get back the value that was found.
     auto memory = found_settings(wanted.fabric, wanted.node);
@@ -301,7 +301,7 @@ result<plan> make_plan(const place& where, const host_state& given) {
             return !have->sysctls.contains(pair.first) && (optional || restored.contains(n.name + "|" + pair.first));
         });
     }
-    return diff(*seen, wanted);
+    return diff(*seen, wanted, others);
 }
 
 }  // namespace weft::apply

@@ -51,7 +51,9 @@ private:
         sources_.drain();
         plan chosen;
         say caller;
-        caller.choose = [&](plan& p) {
+        caller.choose = [&](plan& p, const std::vector<error>& others) {
+            taken_.clear();
+            for (const auto& o : others) taken_ += (taken_.empty() ? "" : "; ") + o.object + ": the name is taken by an object that bears no mark of weft";
             const auto now = clock::now();
             book_.look(p, now, std::chrono::system_clock::now());
             book_.choose(p, now);
@@ -80,13 +82,11 @@ private:
 
     void settle(const result<report>& done, const plan& chosen) {
         if (!done && chosen.steps.empty()) {
-            if (done.error().message() != trouble_ && watcher_.trouble) watcher_.trouble(done.error().message());
-            trouble_ = done.error().message();
+            complain(done.error().message());
             pause_ = pause_.count() == 0 ? first_pause : std::min(pause_ * 2, longest_pause);
             return;
         }
-        if (!trouble_.empty() && watcher_.trouble) watcher_.trouble("");
-        trouble_.clear();
+        complain(taken_);  // which is left to its owner, and keeps nothing else from being put back
         pause_ = milliseconds(0);
         if (chosen.steps.empty()) return;
         if (done) {
@@ -104,13 +104,19 @@ private:
         }
     }
 
+    // Each reason once.
+    void complain(const std::string& why) {
+        if (why != trouble_ && watcher_.trouble) watcher_.trouble(why);
+        trouble_ = why;
+    }
+
     // Until it is time to look again; false when the watch is to end.
     bool wait() {
         // After a repair at once: what it brought about is judged by another look.
         const auto calm = std::max(interval, cost_ * longest_share);
-        auto due = found_ ? clock::now() : last_ + (trouble_.empty() ? calm : pause_);
+        auto due = found_ ? clock::now() : last_ + (pause_.count() == 0 ? calm : pause_);
         if (const auto next = book_.next(clock::now())) due = std::min(due, *next);
-        const auto earliest = last_ + (trouble_.empty() ? gap() : first_pause);
+        const auto earliest = last_ + (pause_.count() == 0 ? gap() : first_pause);
         for (;;) {
             const auto left = std::chrono::ceil<milliseconds>(due - clock::now());
             const bool told = sources_.wait(std::max(left, milliseconds(0)), watcher_.stop);
@@ -147,6 +153,7 @@ private:
     bool found_ = false;      // the last look did something
     bool looked_ = false;
     std::string trouble_;  // told last
+    std::string taken_;    // what others have of the wanted names, as the last look found it
     milliseconds pause_{0};
 };
 

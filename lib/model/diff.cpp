@@ -11,6 +11,7 @@
 #include "model/without_devices.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace weft {
@@ -23,7 +24,13 @@ error foreign(const std::string& what, const std::string& name, const std::strin
 
 class differ {
 public:
-    differ(const host_state& seen, const host_state& wanted, const uplink_moves* moves) : seen_(seen), wanted_(wanted), moves_(moves) {}
+    differ(const host_state& seen, const host_state& wanted, const uplink_moves* moves, std::vector<error>* others)
+        : seen_(seen), wanted_(wanted), moves_(moves), others_(others) {
+        for (const auto& b : seen_.bridges)
+            for (const auto& p : b.ports)
+                for (const auto& i : p.interfaces)
+                    if (i.ofport > 0) opened_.insert(i.name);
+    }
 
     result<plan> run() {
         plan_.fabric = wanted_.fabric;
@@ -71,13 +78,24 @@ private:
         plan_.steps.push_back({scope, std::move(before), std::move(after), std::move(bounces)});
     }
     bool ours(const link& l) const { return is_ours(l, wanted_.fabric); }
+    // What is in the way ends the comparison, or is left to its owner where the caller asked for that.
+    result<void> in_the_way(error what) {
+        if (others_ == nullptr) return what;
+        others_->push_back(std::move(what));
+        return {};
+    }
 
     result<void> one_namespace(const namespace_state& have, const namespace_state& want) {
         const auto& scope = want.name.empty() ? have.name : want.name;
         if (auto ok = links(scope, have, want); !ok) return ok;
-        const auto anew = made_anew(have, want);
+        const auto& taken = taken_[scope];
+        auto anew = made_anew(scope, have, want);
+        std::erase_if(anew, [&](const auto& name) { return taken.contains(name); });
         if (scope.empty()) anew_ = anew;
-        return anew.empty() ? beside_links(scope, have, want) : beside_links(scope, without_devices(have, anew), want);
+        if (anew.empty() && taken.empty()) return beside_links(scope, have, want);
+        anew.insert(taken.begin(), taken.end());
+        return taken.empty() ? beside_links(scope, without_devices(have, anew), want)
+                             : beside_links(scope, without_devices(have, anew), without_devices(want, taken));
     }
 
     result<void> beside_links(const std::string& scope, const namespace_state& have, const namespace_state& want) {
@@ -96,20 +114,42 @@ private:
         return routes(scope, have, want);
     }
 
+    // The link below one; "" where it needs none.
+    static std::string parent_of(const link_options& options) {
+        if (const auto* vlan = std::get_if<vlan_options>(&options)) return vlan->device;
+        if (const auto* macvlan = std::get_if<macvlan_options>(&options)) return macvlan->device;
+        const auto* vxlan = std::get_if<vxlan_options>(&options);
+        return vxlan != nullptr ? vxlan->device : "";
+    }
     bool cannot_become(const link& have, const link& want) const {
         return !options_satisfied(want.options, changed_in_place(want.options, have.options)) || peer_lost(want);
     }
-    std::set<std::string> made_anew(const namespace_state& have, const namespace_state& want) const {
+    // Devices that go and come again, and those that went and that the switch did not see go: it holds on to what is no more.
+    std::set<std::string> made_anew(const std::string& scope, const namespace_state& have, const namespace_state& want) const {
         const index seen(have.links);
         std::set<std::string> names;
-        for (const auto& w : want.links)
-            if (const auto* h = seen.like(w); h && cannot_become(*h, w)) names.insert(w.name);
+        for (const auto& w : want.links) {
+            const auto* h = seen.like(w);
+            const bool lost = !h && scope.empty() && !std::holds_alternative<physical_options>(w.options) && opened_.contains(w.name);
+            if (lost || (h && cannot_become(*h, w))) names.insert(w.name);
+        }
         return names;
     }
 
     result<void> links(const std::string& scope, const namespace_state& have, const namespace_state& want) {
         const index seen(have.links), wanted(want.links);
+        auto& taken = taken_[scope];
         for (const auto& w : want.links) {
+            const auto* h = seen.like(w);
+            // Born with its peer, whose name is taken: it cannot be, nor what is on it.
+            if (!h && made_with_its_peer(scope, w) && taken_[""].contains(std::get<veth_options>(w.options).peer)) taken.insert(w.name);
+            if (!h || std::holds_alternative<physical_options>(w.options) || ours(*h)) continue;
+            if (auto ok = in_the_way(foreign("link", w.name, scope)); !ok) return ok;
+            taken.insert(w.name);
+        }
+        for (const auto& w : want.links) {
+            // Nothing is done to a link of others, nor put onto it.
+            if (taken.contains(w.name) || taken.contains(w.master) || taken.contains(parent_of(w.options))) continue;
             const auto* h = seen.like(w);
             const bool physical = std::holds_alternative<physical_options>(w.options);
             if (!h) {
@@ -133,7 +173,6 @@ private:
                 if (made != w) add(scope, made, w);
                 continue;
             }
-            if (!physical && !ours(*h)) return foreign("link", w.name, scope);
             if (cannot_become(*h, w)) {
                 add(scope, *h, std::nullopt,
                     w.name + (peer_lost(w) ? " is made anew: its peer's namespace has gone" : " is made anew: its kind or options changed"));
@@ -201,8 +240,9 @@ private:
         for (const auto& w : want.tables) {
             const auto* h = seen.like(w);
             if (!h) add(scope, std::nullopt, w);
-            else if (!h->marked) return foreign("nft table", step{scope, {}, w, {}}.object_name(), scope);
-            else if (!(*h == w)) add(scope, *h, w);
+            else if (!h->marked) {
+                if (auto ok = in_the_way(foreign("nft table", step{scope, {}, w, {}}.object_name(), scope)); !ok) return ok;
+            } else if (!(*h == w)) add(scope, *h, w);
         }
         for (const auto& h : have.tables) {
             if (h.marked && !wanted.like(h)) add(scope, h, std::nullopt);
@@ -266,8 +306,8 @@ private:
                 add(scope, *h, std::nullopt);
                 add(scope, std::nullopt, w);
             } else if (!same_path(w, *h)) {
-                if (h->protocol != weft_protocol) return foreign("route", w.destination.to_string(), scope);
-                add(scope, *h, w);
+                if (h->protocol == weft_protocol) add(scope, *h, w);
+                else if (auto ok = in_the_way(foreign("route", w.destination.to_string(), scope)); !ok) return ok;
             }
         }
         for (const auto& h : have.routes) {
@@ -287,7 +327,10 @@ private:
             if (!h) {
                 add(w.name, std::nullopt, bare);
             } else {
-                if (!marked(h->external_ids)) return foreign("bridge", w.name, "Open vSwitch");
+                if (!marked(h->external_ids)) {
+                    if (auto ok = in_the_way(foreign("bridge", w.name, "Open vSwitch")); !ok) return ok;
+                    continue;  // its ports and flows are its owner's
+                }
                 if (h->datapath_type != w.datapath_type || h->fail_mode != w.fail_mode || h->protocols != w.protocols ||
                     !keys_satisfied(w.other_config, h->other_config) || !keys_satisfied(w.external_ids, h->external_ids)) {
                     auto before = *h;
@@ -302,6 +345,7 @@ private:
             const index seen(have_ports), wanted(w.ports);
             for (const auto& p : w.ports) {
                 const auto* have = seen.like(p);
+                if (taken_[""].contains(p.name)) continue;
                 if (!have) add(w.name, std::nullopt, p);
                 else if (anew_.contains(p.name) && marked(have->external_ids)) {
                     // The switch holds the device that goes, and would not see that another has its name. The number stays, for
@@ -313,8 +357,8 @@ private:
                     add(w.name, *have, std::nullopt);
                     add(w.name, std::nullopt, again);
                 } else if (!port_satisfied(p, *have)) {
-                    if (!marked(have->external_ids) && !announced(*have)) return foreign("port", p.name, w.name);
-                    add(w.name, *have, merged(*have, p));
+                    if (marked(have->external_ids) || announced(*have)) add(w.name, *have, merged(*have, p));
+                    else if (auto ok = in_the_way(foreign("port", p.name, w.name)); !ok) return ok;
                 }
             }
             for (const auto& p : have_ports) {
@@ -438,16 +482,19 @@ private:
     const uplink_moves* moves_;
     const index<ovs::bridge_row> wanted_bridges_{wanted_.bridges};
     const index<namespace_state> seen_namespaces_{seen_.namespaces};
+    std::vector<error>* others_;
+    std::map<std::string, std::set<std::string>> taken_;  // by namespace: names of links that others have
+    std::set<std::string_view> opened_;  // devices that the switch believes to have open
     std::set<std::string> anew_;  // devices of the host's own namespace that go and come again
     plan plan_;
 };
 
 }  // namespace
 
-result<plan> diff(const host_state& seen, const host_state& wanted) {
+result<plan> diff(const host_state& seen, const host_state& wanted, std::vector<error>* others) {
     const auto moves = move_uplinks(seen, wanted);
     if (!moves) return moves.error();
-    return *moves ? differ((*moves)->seen, (*moves)->wanted, &**moves).run() : differ(seen, wanted, nullptr).run();
+    return *moves ? differ((*moves)->seen, (*moves)->wanted, &**moves, others).run() : differ(seen, wanted, nullptr, others).run();
 }
 
 }  // namespace weft

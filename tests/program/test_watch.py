@@ -127,6 +127,27 @@ def test_each_change_is_told_with_what_is_wanted_and_seen_and_that_it_is_over(la
     assert not in_place(lab)
 
 
+def test_what_others_put_into_a_place_of_ours_is_told_and_left_and_everything_else_comes_back(lab, start):
+    watch = start("--heal")
+    space, leg = router(lab)
+    link = f"tap{leg[3:]}"
+    lab.run(NODE, "sh", "-ec", f"ip link del {link}; ip link add {link} type bridge", expect=None)
+    # Whoever was first: where the watch put its own back before, the other tool was refused.
+    eventually(lambda: lab.run(NODE, "sh", "-ec", f"ip link del {link}; ip link add {link} type bridge", expect=None).returncode == 0)
+    assert f"link {link}: the name is taken" in watch.hear("trouble")["detail"]
+    before = len(watch.said)
+    lab.run(NODE, "ovs-ofctl", "-OOpenFlow13", "del-flows", "br-tun", "table=22")
+    watch.hear("repaired", "flow", "table=22", since=before)
+    lab.run(NODE, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0")
+    watch.hear("repaired", "sysctl", "arp_ignore", since=before)
+    kind = lab.run(NODE, "ip", "-d", "link", "show", link).stdout
+    assert "bridge" in kind and "weft:" not in kind
+    lab.run(NODE, "ip", "link", "del", link)
+    watch.hear("well", since=before)
+    eventually(lambda: in_place(lab), 20)
+    lab.assert_green()
+
+
 def test_what_is_changed_or_deleted_by_hand_comes_back_and_is_told(lab, start):
     watch = start("--heal")
     for what, command, kind, name in changes(lab):

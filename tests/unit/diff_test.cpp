@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <set>
+
 using namespace weft;
 
 namespace {
@@ -96,6 +98,91 @@ TEST_CASE("a link of a wanted name without our mark is an error that names it") 
     REQUIRE(p.has_error());
     REQUIRE(p.error().code == errc::foreign_object);
     REQUIRE(p.error().object.find("tap1") != std::string::npos);
+}
+
+TEST_CASE("what others have of the wanted names is left to them on demand, with all that would be on it, and everything else is planned") {
+    auto s = seen_with_nic();
+    weft::link other{};
+    other.name = "tap1";
+    other.options = bridge_options{};
+    s.namespaces[0].links.push_back(other);
+    nft::table guard;
+    guard.family = nft::family::inet;
+    guard.name = "weft";
+    guard.marked = false;
+    s.namespaces[0].tables.push_back(guard);
+    s.bridges.push_back({"br-int", "netdev", "", {}, {}, {}, {}});
+    auto w = wanted_with_veth();
+    auto& root = w.namespaces[0];
+    guard.marked = true;
+    root.tables.push_back(guard);
+    root.addresses.push_back({"tap1", *parse_prefix("192.0.2.9/24"), 0, std::nullopt, weft_protocol, 0});
+    root.sysctls["net/ipv4/conf/tap1/rp_filter"] = "0";
+    root.sysctls["net/ipv4/ip_forward"] = "1";
+    weft::link above{};
+    above.name = "above1";
+    above.options = macvlan_options{"tap1", 4};
+    above.alias = "weft:f/above";
+    root.links.push_back(above);
+    const auto bridge = [](const char* name) {
+        ovs::bridge_row b;
+        b.name = name;
+        b.datapath_type = "netdev";
+        ovs::port_row port;
+        port.name = std::string("port-of-") + name;
+        port.interfaces.push_back({port.name});
+        b.ports.push_back(port);
+        return b;
+    };
+    w.bridges = {bridge("br-int"), bridge("br-ext")};
+    REQUIRE(diff(s, w).has_error());
+
+    std::vector<error> others;
+    const auto p = diff(s, w, &others).value();
+    std::vector<std::string> names;
+    for (const auto& o : others) names.push_back(o.object);
+    CHECK(names == std::vector<std::string>{"link tap1", "nft table inet weft", "bridge br-int in Open vSwitch"});
+    std::set<std::string> touched;
+    for (const auto& step : p.steps) touched.insert(step.object_name());
+    for (const auto* left : {"tap1", "qr-1", "above1", "inet weft", "br-int", "port-of-br-int", "net/ipv4/conf/tap1/rp_filter"}) {
+        CAPTURE(left);
+        CHECK(!touched.contains(left));
+    }
+    for (const auto& name : touched) CHECK(name.find("tap1") == std::string::npos);
+    for (const auto* done : {"br-ext", "port-of-br-ext", "net/ipv4/ip_forward", "netdev weft", "10.10.10.52/24 dev eth0", "qrouter-1"}) {
+        CAPTURE(done);
+        CHECK(touched.contains(done));
+    }
+}
+
+TEST_CASE("a device that went is plugged anew where the switch believes to have it open, and with its number") {
+    auto s = seen_with_nic();
+    auto w = wanted_with_veth();
+    ovs::bridge_row b;
+    b.name = "br-int";
+    b.datapath_type = "netdev";
+    b.external_ids[ovs::mark_fabric] = "f";
+    ovs::port_row port;
+    port.name = "tap1";
+    port.external_ids[ovs::mark_fabric] = "f";
+    port.interfaces.push_back({"tap1"});
+    b.ports.push_back(port);
+    w.bridges.push_back(b);
+    const auto of_the_port = [&](std::int64_t ofport) {
+        b.ports[0].interfaces[0].ofport = ofport;
+        s.bridges = {b};
+        std::vector<step> steps;
+        for (const auto& one : diff(s, w).value().steps)
+            if (one.object_kind() == "port") steps.push_back(one);
+        return steps;
+    };
+    const auto steps = of_the_port(7);
+    REQUIRE(steps.size() == 2);
+    CHECK(steps[0].kind() == step_kind::remove);
+    CHECK(std::get<ovs::port_row>(*steps[1].after).interfaces[0].ofport_request == 7u);
+    // It has seen it go, and will see it come: the row stays, and the run waits for the number.
+    REQUIRE(of_the_port(-1).size() == 1);
+    CHECK(of_the_port(-1)[0].kind() == step_kind::change);
 }
 
 TEST_CASE("a missing NIC is an error that names it") {

@@ -21,8 +21,8 @@ result<std::map<std::string, std::uint32_t>> users(const fabric&, const std::str
 result<host_facts> facts(const place&, const fabric&, const std::string& node);
 // The live state of all that `wanted` names or that bears our mark. Writes nothing.
 result<host_state> observe(const place&, const host_state& wanted);
-// facts are in `wanted`; observe + diff.
-result<plan> make_plan(const place&, const host_state& wanted);
+// facts are in `wanted`; observe + diff, see there for `others`.
+result<plan> make_plan(const place&, const host_state& wanted, std::vector<error>* others = nullptr);
 
 struct report {
     std::size_t steps = 0;
@@ -44,8 +44,8 @@ struct say {
     // To the plan, under the host's lock: an error ends the run with nothing touched (as same_plan in weft/model/json.hpp gives one).
     std::function<result<void>(const plan&)> before;
     // May take steps out of the plan, which are not done then and not missed: the state is not read back, nor are its checks run; the caller
-    // looks again himself.
-    std::function<void(plan&)> choose;
+    // looks again himself. What others have taken of the wanted names is told, and left to them.
+    std::function<void(plan&, const std::vector<error>& others)> choose;
     // The fabric, complete, that the state was compiled from: remembered once the state stands, see remembered_fabric.
     std::optional<fabric> made_from;
     // false: nobody is out there yet. It saves the 100 ms of the announcements, and the checks, which nobody could answer.

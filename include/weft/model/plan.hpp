@@ -47,7 +47,8 @@ struct plan {
 };
 
 // Only what `wanted` names, or what bears our mark in `seen`, takes part; flows must be canonical on both sides.
-// Errors: foreign_object where a wanted name is taken by an object without our mark.
-result<plan> diff(const host_state& seen, const host_state& wanted);
+// Errors: foreign_object where a wanted name is taken by an object without our mark; with `others` each of these stands there instead, and
+// the plan does nothing to such an object, nor to what is on a link or bridge of others.
+result<plan> diff(const host_state& seen, const host_state& wanted, std::vector<error>* others = nullptr);
 
 }  // namespace weft
