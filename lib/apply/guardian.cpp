@@ -67,9 +67,17 @@ bool watched_within(const place& where, milliseconds time) {
     return true;
 }
 
+// Tries that keep failing must not fill /run.
+void bound_log() {
+    constexpr off_t most = 256 * 1024;
+    struct stat log {};
+    if (::stat(log_path, &log) == 0 && log.st_size > most) (void)!::truncate(log_path, 0);
+}
+
 // The process id; 0 where it could not be started.
 pid_t start(const std::vector<std::string>& words) {
     if (words.empty()) return 0;  // weft-node is not to be found
+    bound_log();
     const auto pid = services::spawn(words, {.error_log = log_path, .log_mode = 0600, .out_to_log = true, .environment = environment()}, true);
     return pid ? *pid : 0;
 }

@@ -219,7 +219,9 @@ def test_what_could_not_be_undone_is_tried_again_until_it_can(node, states):
     node.run("sh", "-ec", "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys")
     try:
         eventually(lambda: "not undone" in node.run("cat", "/run/weft/guardian.log").stdout)
-        time.sleep(1)
+        # Which goes on without end, and must not fill /run.
+        node.run("sh", "-c", "yes | head -c 300000 >>/run/weft/guardian.log")
+        eventually(lambda: int(node.run("stat", "-c", "%s", "/run/weft/guardian.log").stdout) < 100000, 40)
         assert waits(node)
     finally:
         node.run("umount", "/proc/sys")
