@@ -353,7 +353,8 @@ journal_watch::kind journal_watch::look() {
     const auto same = [](const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; };
     const bool this_file = now.st_ino == seen_.st_ino && now.st_dev == seen_.st_dev;
     if (read_ && this_file && now.st_size == seen_.st_size && same(now.st_mtim, seen_.st_mtim)) return kind::here;
-    if (!this_file) *this = journal_watch(where_);
+    // A run only ever takes back its last record; whoever cut more off may have cut into what stands before the records.
+    if (!this_file || now.st_size < seen_.st_size) *this = journal_watch(where_);
     const auto found = read();
     read_ = found == kind::here;
     seen_ = now;
