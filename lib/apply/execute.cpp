@@ -117,8 +117,10 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
         }
+        const bool in_place = p->empty() && others.empty();
         if (caller.choose) caller.choose(*p, others);
         if (p->empty()) {
+            if (!in_place) return nothing_done(*p);
             if (auto ok = renew_memory(header); !ok) return ok.error();
             note_final(header);
             forget_cut_off(where, header);

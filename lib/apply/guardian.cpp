@@ -190,7 +190,7 @@ int guard_guardian(const place& where, int pid) {
         }
         ::close(fd);
     }
-    if (!journal_waits(where)) return 0;
+    if (journal_watch(where).look() == journal_watch::kind::absent) return 0;
     return guard(where, true);
 }
 

@@ -271,6 +271,8 @@ result<std::optional<found_journal>> read_journal(const place& where) {
         if (errno == ENOENT || errno == ENOTDIR) return std::optional<found_journal>{};
         return errno_error(errno, "read journal", path);
     }
+    if (boot_id().empty())
+        return error{errc::system_error, "read journal", path, "whether it is of this boot cannot be told: /proc/sys/kernel/random/boot_id says nothing; nothing was changed", 0};
     std::string line;
     std::getline(file, line);
     const auto header = parsed(line);
@@ -323,7 +325,9 @@ journal_watch::kind journal_watch::read() {
         const auto& o = header->as_object();
         const auto *boot = o.if_contains("boot"), *rundir = o.if_contains("ovs_rundir");
         if (boot == nullptr || rundir == nullptr || !rundir->is_string()) return kind::unreadable;
-        if (*boot != json::value(boot_id())) return kind::absent;
+        const auto now = boot_id();
+        if (now.empty()) return kind::unreadable;
+        if (*boot != json::value(now)) return kind::absent;
         // The plan may be long, and says nothing about the time.
         if (!std::getline(file, line) || file.eof()) return kind::unreadable;
         ovs_rundir_ = std::string(rundir->as_string());

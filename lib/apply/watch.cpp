@@ -62,12 +62,13 @@ private:
             // Neighbours know the address that comes back, unless its device is another one now.
             caller.announce = makes_a_link(p);
         };
-        if (watcher_.heal && watcher_.made_from) caller.made_from = watcher_.made_from();
         found_ = false;
         const auto done = apply(
             where_,
             [&]() -> result<host_state> {
                 auto state = watcher_.wanted();
+                // Only now does the watcher know what the state is made from.
+                if (watcher_.heal && watcher_.made_from) caller.made_from = watcher_.made_from();
                 if (state) sources_.cover(*state);
                 return state;
             },

@@ -38,6 +38,10 @@ public:
         plan_.pending = wanted_.pending;
         plan_.quarantined = wanted_.quarantined;
         static const namespace_state nothing;
+        // The device of a bridge of others has their addresses, and is none of ours either.
+        if (others_ != nullptr)
+            for (const auto& b : seen_.bridges)
+                if (wanted_bridges_.like(b) && !marked(b.external_ids)) taken_[""].insert(b.name);
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
             const auto* have = seen.like(want);
@@ -494,7 +498,8 @@ private:
 result<plan> diff(const host_state& seen, const host_state& wanted, std::vector<error>* others) {
     const auto moves = move_uplinks(seen, wanted);
     if (!moves) return moves.error();
-    return *moves ? differ((*moves)->seen, (*moves)->wanted, &**moves, others).run() : differ(seen, wanted, nullptr, others).run();
+    // What a host holds by is not moved beside anything: there one name in the way stops all.
+    return *moves ? differ((*moves)->seen, (*moves)->wanted, &**moves, nullptr).run() : differ(seen, wanted, nullptr, others).run();
 }
 
 }  // namespace weft

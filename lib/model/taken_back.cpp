@@ -235,6 +235,19 @@ private:
     std::map<std::pair<std::string_view, std::string_view>, const ovs::port_row*> ports_seen_;  // by bridge and name
 };
 
+// What the switch tells of a row, and nobody writes.
+ovs::port_row without_news(ovs::port_row row) {
+    for (auto& i : row.interfaces) i.ofport.reset(), i.error.clear();
+    return row;
+}
+
+// Whether a change changes nothing that anybody can write.
+bool changes_nothing(const step& s) {
+    if (!s.before || !s.after) return false;
+    const auto *was = std::get_if<ovs::port_row>(&*s.before), *is = std::get_if<ovs::port_row>(&*s.after);
+    return was != nullptr && is != nullptr ? without_news(*was) == without_news(*is) : *s.before == *s.after;
+}
+
 // diff leaves a key alone that the wanted row does not name; a step that added one is taken back by removing it.
 void exactly(plan& p, const host_state& seen, const host_state& target, const std::vector<step>& steps) {
     using row_name = std::pair<std::string_view, std::string_view>;  // bridge, and port or ""
@@ -254,10 +267,6 @@ void exactly(plan& p, const host_state& seen, const host_state& target, const st
     const auto set = [&](const std::string& bridge, const std::string& port, state_object before, state_object after) {
         if (const auto at = planned.find({bridge, port}); at != planned.end()) p.steps[at->second].after = std::move(after);
         else p.steps.push_back({bridge, std::move(before), std::move(after), {}});
-    };
-    const auto without_news = [](ovs::port_row row) {
-        for (auto& i : row.interfaces) i.ofport.reset(), i.error.clear();
-        return row;
     };
     const index targets(target.bridges);
     for (const auto& was : seen.bridges) {
@@ -323,7 +332,7 @@ result<plan> take_back(const host_state& seen, const std::vector<step>& steps, c
     if (!p) return p;
     exactly(*p, seen, target, steps);  // behind the others, whose order it leaves: no step waits for these columns
     // A row that was without its device before the steps is so again, and no step cures it.
-    std::erase_if(p->steps, [](const step& s) { return s.before && s.after && *s.before == *s.after; });
+    std::erase_if(p->steps, changes_nothing);
     return p;
 }
 

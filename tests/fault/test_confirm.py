@@ -153,10 +153,41 @@ def test_the_boot_does_not_apply_an_unconfirmed_file_again_a_person_may(node, st
             told = node.weft(*change, "--boot").stderr
             assert "was not confirmed" in told and f"weft apply {edited}" in told
             assert_same(but_found_settings(node.seen()), but_found_settings(states[node.name][1]))
+            # Nor does the watch, which is started after it with the same file.
+            node.run("timeout", 2, PROGRAM, "watch", edited, "--node", node.name, "--heal", expect=None)
+            assert_same(but_found_settings(node.seen()), but_found_settings(states[node.name][1]))
         assert "was not confirmed" not in node.apply("--boot").stderr
         node.weft(*change)
         assert "was not confirmed" not in node.weft(*change, "--boot").stderr
     assert node.seen() != states[node.name][1]
+
+
+def test_a_boot_id_that_cannot_be_read_is_no_other_boot(node, states):
+    node.apply("--confirm", 60)
+    watcher = guardian(node)
+    node.run("sh", "-ec", ": >/run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id; touch /var/lib/weft/journal")
+    try:
+        assert "boot_id" in node.weft("recover", expect=1).stderr
+        time.sleep(0.5)
+        assert os.path.exists(f"/proc/{watcher}") and waits(node)
+    finally:
+        node.run("umount", "/proc/sys/kernel/random/boot_id")
+    assert "is final" in node.weft("confirm").stdout
+    assert_same(node.seen(), states[node.name][1])
+
+
+def test_a_watch_that_puts_nothing_back_forgets_no_node_that_is_to_be_made_anew(node):
+    record = "/var/lib/weft/earlier-boot"
+    node.apply()  # whatever was not confirmed before
+    node.remove()
+    node.run("sh", "-ec", f"mkdir -p /var/lib/weft; printf 'apply grizzly {node.name}' >{record}")
+    try:
+        assert "nft table" in node.run("timeout", 2, PROGRAM, "watch", node.lab.file, "--node", node.name, expect=None).stdout
+        assert node.run("cat", record).stdout == f"apply grizzly {node.name}"
+        node.apply()
+        assert node.run("cat", record, expect=None).stdout == ""
+    finally:
+        node.run("rm", "-f", record)
 
 
 def test_where_nothing_was_ever_confirmed_the_boot_leaves_the_node_alone(node, states):

@@ -77,6 +77,18 @@ TEST_CASE("what a step made goes, and one that never ran, or is taken back alrea
     CHECK(names(back(seen, steps)) == std::vector<std::string>{"- link tap1", "- flow table=0,priority=32768,tcp"});
 }
 
+TEST_CASE("a row that was plugged anew for its device is as it was although the device is still away") {
+    auto before = port("tap1", 5);
+    before.interfaces[0].ofport = 7;  // the switch had not seen it go
+    auto now = before, after = port("tap1", 5);
+    now.interfaces[0].ofport = -1;
+    now.interfaces[0].error = "could not open network device tap1 (No such device)";
+    const std::vector<step> steps = {{"br-int", before, std::nullopt, {}}, {"br-int", std::nullopt, after, {}}};
+    auto seen = host();
+    seen.bridges = {bridge({now})};
+    CHECK(names(back(seen, steps)).empty());
+}
+
 TEST_CASE("what a step removed comes again, and what others made under its name is left alone and said") {
     route gone{};
     gone.destination = *parse_prefix("10.9.0.0/16");

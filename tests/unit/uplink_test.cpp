@@ -246,6 +246,17 @@ TEST_CASE("a NIC that holds addresses joins the userspace switch: port, guard, a
     CHECK(p.taken.size() == 10);
 }
 
+TEST_CASE("addresses of the host move beside nothing of others: a bridge of that name stops all") {
+    auto s = host();
+    ovs::bridge_row theirs;
+    theirs.name = "br-ex";
+    s.bridges.push_back(theirs);
+    std::vector<error> others;
+    const auto p = diff(s, in_switch(), &others);
+    REQUIRE(p.has_error());
+    CHECK(p.error().code == errc::foreign_object);
+}
+
 TEST_CASE("the label of an address names its device; IPv6 is there at once, and with its own flags then") {
     const auto p = diff(host(), in_switch()).value();
     const auto entry = [&](const std::string& text) -> const address_entry& {
