@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two small records of apply. Files are 0600 in 0700 directories, created new and renamed, so that a crash leaves the old
+// The small records of apply, see the header. Files are 0600 in 0700 directories, created new and renamed, so that a crash leaves the old
 // or the new content. May include: core, model, std, POSIX.
 #include "apply/records.hpp"
 

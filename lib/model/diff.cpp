@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what must be done so that a seen host becomes the wanted one. Pure. What bears no mark of ours is never part of a
-// step; a wanted name that is taken by such an object is an error, found before anything runs. Longer than the guide, because every kind of object is compared here, all by the same few
-// rules. May include: core, model.
+// step; a wanted name that is taken by such an object is an error, found before anything runs, or left to its owner for a caller who
+// asks for that. Longer than the guide, because every kind of object is compared here, all by the same few rules. May include: core, model.
 #include "model/index.hpp"
 #include "model/marks.hpp"
 #include "model/no_inverse.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See the header. The target is what is ours on the host now, with each step turned round in it, last step first; the way to it is an
-// ordinary diff, so that the order of its steps is the secure one.
+// ordinary diff, so that the order of its steps is the secure one. Longer than the guide, because every kind of object is turned here, and
+// what an undo leaves out (others' names, the switch that is away) is told by the same kinds.
 #include "model/taken_back.hpp"
 
 #include "model/describe.hpp"

@@ -38,7 +38,7 @@ struct watcher {
     std::function<std::optional<fabric>()> made_from;
     // Each drift once, and again when it changes, is repaired or is over.
     std::function<void(const drift&)> tell;
-    // Why the node cannot be read or repaired as a whole, once for each reason; "" when that is over.
+    // Why the node cannot be read or repaired as a whole, or which wanted names others have, once for each reason; "" when that is over.
     std::function<void(const std::string&)> trouble;
     // After each turn of the loop, which is never longer than a few seconds away; `looked` once the node was read for
     // the first time.
