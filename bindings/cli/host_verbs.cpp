@@ -115,6 +115,16 @@ void tell_version(const apply::place& place) {
                 faults.empty() ? "" : (", published with " + faults + "; see whether its package mends them").c_str());
 }
 
+// Said aloud wherever a WireGuard link is spoken of: packets then pass a process of the host.
+void tell_wireguard_go(const std::string& device) {
+    std::printf("%s is served by wireguard-go, as this kernel has no WireGuard\n", device.c_str());
+}
+void tell_wireguard_go(const host_state& state) {
+    for (const namespace_state& n : state.namespaces)
+        for (const link& l : n.links)
+            if (const auto* device = std::get_if<wireguard_options>(&l.options); device && device->userspace) tell_wireguard_go(l.name);
+}
+
 int print_report(const options& o, const apply::report& done, const char* nothing) {
     if (o.json) {
         print(boost::json::serialize(
@@ -208,6 +218,7 @@ int show(const options& o) {
     if (!o.json) {
         print(describe(seen) + ports_text(ports));
         tell_version(o.place);
+        tell_wireguard_go(seen);
     } else if (ports.empty()) {
         print(to_json(seen));
     } else {
@@ -219,7 +230,8 @@ int show(const options& o) {
 }
 
 int plan(const options& o) {
-    const weft::plan steps = apply::make_plan(o.place, wanted_state(o)).value();
+    const host_state wanted = wanted_state(o);
+    const weft::plan steps = apply::make_plan(o.place, wanted).value();
     if (o.json) {
         print(to_json(steps));
         return steps.empty() ? 0 : 2;
@@ -237,6 +249,7 @@ int plan(const options& o) {
     }
     tell_pending(steps.pending);
     tell_quarantined(steps.quarantined);
+    tell_wireguard_go(wanted);
     if (steps.empty())
         std::printf("%s: nothing to do\n", o.node.c_str());
     else
@@ -263,6 +276,7 @@ int apply(const options& o) {
         return 3;
     }
     const int status = print_report(o, done.value(), "nothing to do");
+    if (!o.json && f.nodes.at(o.node).vpn) tell_wireguard_go(compiled_here(o.place, f, o.node).value());
     if (o.follow) follow_ports(o, f.name);
     return status;
 }

@@ -38,14 +38,18 @@ constexpr verb verbs[] = {
      lab_exec},
     {"lab", "test", "send the packets of every expectation and print the matrix; status 0 if all is as expected",
      takes_file | takes_name | takes_lock | takes_json, lab_test},
+    {"vpn", "key", "make a WireGuard key in a new file that only its owner can read, and print its public half", takes_key, vpn_key},
+    {"vpn", "client", "print a client's configuration for wg-quick, on a terminal also as a QR code", takes_file | takes_node | takes_lock | takes_peer,
+     vpn_client},
 };
 
 void add_arguments(CLI::App& sub, const verb& v, options& o) {
+    if (v.takes & takes_key) sub.add_option("FILE", o.key, "where the private key goes; nothing must be there yet")->required();
     if (v.takes & takes_file) sub.add_option("FILE", o.file, "the fabric file")->required();
     if (v.takes & takes_optional_file) sub.add_option("FILE", o.file, "a fabric file");
     if (v.takes & takes_node) {
         auto* node = sub.add_option("--node", o.node, "the node of the fabric that this host is");
-        if (!(v.takes & takes_optional_file)) node->required();
+        if (!(v.takes & (takes_optional_file | takes_peer))) node->required();
     }
     if (v.takes & takes_fabric)
         sub.add_option("--fabric", o.fabric, "the fabric's name; found by its marks where they say it");
@@ -71,6 +75,11 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
         sub.add_flag("--boot", o.boot, "as a unit at boot runs it: where FILE's change was not confirmed, what was confirmed last is applied instead");
     if (v.takes & takes_discard)
         sub.add_flag("--discard", o.discard, "do not look at the journal, keep it under another name, and bring the node to what it was last made from");
+    if (v.takes & takes_peer) {
+        sub.add_option("--peer", o.peer, "the peer of the gateway's vpn block")->required();
+        sub.add_option("--key-file", o.key, "the client's private key, which is printed then; else a placeholder is");
+        sub.add_option("--gateway-key", o.gateway_key, "the gateway's public key; out of its key file where that is here");
+    }
     if (v.takes & takes_json) sub.add_flag("--json", o.json, "print JSON");
 }
 
@@ -97,9 +106,11 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     CLI::App* lab = app.add_subcommand("lab", "a fabric on one machine, each node a small host of namespaces");
     lab->require_subcommand(1);
+    CLI::App* vpn = app.add_subcommand("vpn", "keys of the VPN gateway, and what its clients need");
+    vpn->require_subcommand(1);
     const verb* chosen = nullptr;
     for (const verb& v : verbs) {
-        CLI::App* sub = (*v.group ? lab : &app)->add_subcommand(v.name, v.help);
+        CLI::App* sub = (!*v.group ? &app : *v.group == 'l' ? lab : vpn)->add_subcommand(v.name, v.help);
         add_arguments(*sub, v, o);
         sub->callback([&chosen, &v] { chosen = &v; });
     }
@@ -113,7 +124,7 @@ int run(int argc, char** argv) {
     try {
         return chosen->run(o);
     } catch (const weft::exception& e) {
-        const bool on_host = (chosen->takes & takes_place) || *chosen->group;
+        const bool on_host = (chosen->takes & takes_place) || *chosen->group == 'l';
         if (e.error().code != weft::errc::permission_denied || !on_host) throw;
         return fail(std::string(e.what()) + "; " + chosen->name + " needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN)");
     }

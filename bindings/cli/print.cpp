@@ -56,7 +56,18 @@ void describe_namespace(std::string& out, const namespace_state& ns) {
                                veth->peer_namespace.empty() ? "" : " in " + veth->peer_namespace);
         if (const auto* tap = std::get_if<tun_options>(&l.options); tap && tap->owner)
             out += fmt::format(" owner {}", *tap->owner);
+        const auto* wireguard = std::get_if<wireguard_options>(&l.options);
+        if (wireguard && wireguard->port) out += fmt::format(" port {}", *wireguard->port);
+        if (wireguard) out += fmt::format(" public key {} peers {}", wireguard->public_key.empty() ? "none" : wireguard->public_key, wireguard->peers.size());
         out += l.alias.empty() ? "\n" : fmt::format("  ({})\n", l.alias);
+        if (wireguard)
+            for (const wireguard_peer& peer : wireguard->peers) {
+                out += "    peer " + peer.public_key + " allowed";
+                for (const ip_prefix& allowed : peer.allowed) out += " " + allowed.to_string();
+                if (!peer.endpoint.empty()) out += " endpoint " + peer.endpoint;
+                if (peer.keepalive) out += fmt::format(" keepalive {} s", peer.keepalive);
+                out += peer.preshared.empty() ? "\n" : " with a preshared key\n";
+            }
     }
     for (const address_entry& a : ns.addresses)
         out += fmt::format("  address {} dev {}\n", a.address.to_string(), a.device);

@@ -14,6 +14,7 @@ namespace weft::cli {
 struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
+    std::string peer, key, gateway_key;  // of vpn: who, and whose key
     std::string plan;  // --plan: what was agreed to
     std::uint32_t confirm = 0;  // --confirm: seconds
     bool boot = false;  // --boot: nobody stands behind this run
@@ -39,10 +40,12 @@ enum takes : unsigned {
     takes_confirm = 4096,
     takes_discard = 8192,
     takes_heal = 16384,
+    takes_key = 32768,
+    takes_peer = 65536,
 };
 
 struct verb {
-    const char* group;  // "" or "lab"
+    const char* group;  // "", "lab" or "vpn"
     const char* name;
     const char* help;
     unsigned takes;
@@ -69,5 +72,8 @@ int lab_list(const options&);
 int lab_status(const options&);
 int lab_exec(const options&);
 int lab_test(const options&);
+
+int vpn_key(const options&);
+int vpn_client(const options&);
 
 }  // namespace weft::cli

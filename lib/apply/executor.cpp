@@ -11,7 +11,7 @@
 namespace weft::apply {
 namespace {
 
-enum class transport { namespaces, sysctl, netlink, nft, ovsdb, openflow, services };
+enum class transport { namespaces, sysctl, netlink, nft, ovsdb, openflow, services, wireguard };
 
 transport transport_of(const step& s) {
     const auto& o = s.after ? *s.after : *s.before;
@@ -21,6 +21,7 @@ transport transport_of(const step& s) {
     if (std::holds_alternative<ovs::bridge_row>(o) || std::holds_alternative<ovs::port_row>(o)) return transport::ovsdb;
     if (std::holds_alternative<ovs::flow>(o)) return transport::openflow;
     if (std::holds_alternative<service>(o)) return transport::services;
+    if (const auto* l = std::get_if<link>(&o); l != nullptr && std::holds_alternative<wireguard_options>(l->options)) return transport::wireguard;
     return transport::netlink;
 }
 
@@ -43,6 +44,8 @@ netlink::object object_of(const state_object& o) {
         o);
 }
 
+}  // namespace
+
 // A change message carries what changes and nothing else, so that no other attribute is touched.
 link only_changed(const link& before, const link& after) {
     link out = after;
@@ -58,8 +61,6 @@ link only_changed(const link& before, const link& after) {
     });
     return out;
 }
-
-}  // namespace
 
 std::size_t group_end(const std::vector<step>& steps, std::size_t first) {
     auto last = first + 1;
@@ -86,6 +87,7 @@ result<void> executor::group(const std::vector<step>& steps, std::size_t first, 
         case transport::ovsdb: return switch_.rows(steps, first, last, done);
         case transport::openflow: return switch_.flows(steps, first, last, done, undoing ? nullptr : &left_out);
         case transport::services: return each(steps, first, last, done, [&](const step& s) { return one_service(s); });
+        case transport::wireguard: return each(steps, first, last, done, [&](const step& s) { return one_wireguard(s); });
     }
     return {};
 }

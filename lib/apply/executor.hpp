@@ -14,6 +14,9 @@ namespace weft::apply {
 // The end of the run of steps from `first` on that goes out together.
 std::size_t group_end(const std::vector<step>& steps, std::size_t first);
 
+// What of a link a change message says: what changes, and nothing else.
+link only_changed(const link& before, const link& after);
+
 class executor {
 public:
     executor(const place& where, std::string fabric, std::string node)
@@ -38,6 +41,7 @@ private:
     result<netlink::namespace_handle> open(const std::string& scope) const;
     result<void> one_namespace(const step& s);
     result<void> one_service(const step& s);
+    result<void> one_wireguard(const step& s);  // wireguard.cpp
     result<void> sysctls(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
     result<void> netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
     result<void> remember_links(const std::vector<step>& steps, std::size_t first, std::size_t last) const;

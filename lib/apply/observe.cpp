@@ -14,6 +14,7 @@
 #include "apply/internal.hpp"
 #include "apply/plugged.hpp"
 #include "apply/quarantine.hpp"
+#include "apply/wireguard.hpp"
 #include "model/index.hpp"
 #include "model/uplink.hpp"
 
@@ -26,14 +27,25 @@
 namespace weft::apply {
 namespace {
 
+// The device of a setting below net/ipv[46]/conf; "" for all others, and for those of all devices.
+std::string device_of(const std::string& key) {
+    for (const std::string family : {"net/ipv4/conf/", "net/ipv6/conf/"}) {
+        if (!key.starts_with(family)) continue;
+        const auto device = key.substr(family.size(), key.find('/', family.size()) - family.size());
+        return device == "all" || device == "default" ? "" : device;
+    }
+    return {};
+}
+
 // `all`: also what nobody asked for, because it has to be known to be made again.
-result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted, bool all) {
+result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted, bool all, const std::vector<service>& ours) {
     namespace_state seen;
     seen.name = wanted.name;
     auto session = netlink::session::open(handle);
     if (!session) return session.error();
     const bool features = all || std::any_of(wanted.links.begin(), wanted.links.end(), [](const link& l) { return !l.features.empty(); });
     if (auto r = session->links(features)) seen.links = std::move(*r); else return r.error();
+    if (auto ok = read_wireguard_links(handle, seen, wanted, ours); !ok) return ok.error();
     if (auto r = session->addresses()) seen.addresses = std::move(*r); else return r.error();
     if (auto r = session->routes()) seen.routes = std::move(*r); else return r.error();
     if (auto r = session->rules()) seen.rules = std::move(*r); else return r.error();
@@ -45,11 +57,15 @@ result<namespace_state> observe_namespace(const netlink::namespace_handle& handl
     }
     std::vector<std::string> keys;
     for (const auto& [key, value] : wanted.sysctls) keys.push_back(key);
+    const auto is_there = [&](const std::string& device) {
+        return std::any_of(seen.links.begin(), seen.links.end(), [&](const link& l) { return l.name == device; });
+    };
     if (!keys.empty()) {
         auto values = netlink::read_sysctls(handle, keys);
         if (!values) return values.error();
         for (const auto& v : *values) {
-            if (v.found) seen.sysctls[v.key] = v.value;
+            // One of a device that came since the links were read: as they say that there is none, there is none of its settings.
+            if (v.found && (device_of(v.key).empty() || is_there(device_of(v.key)))) seen.sysctls[v.key] = v.value;
         }
     }
     if (auto r = netlink::nft_tables(handle)) seen.tables = std::move(*r); else return r.error();
@@ -126,6 +142,10 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
     for (const auto& name : ours) {
         if (exist.contains(name)) names.insert(name);
     }
+    // One that is dead, keeps dying or has lost its supervisor is missing where it is wanted, and goes where it is not.
+    auto known = services::known(wanted.fabric);
+    if (!known) return known.error();
+
     const index wanted_namespaces(wanted.namespaces);
     for (const auto& name : names) {
         namespace_state nothing;
@@ -138,7 +158,7 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
         auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
         // A name of ours that a killed creation left without its namespace: it is yet to be made. The next run takes the file away first.
         if (!handle && handle.error().code == errc::invalid_input && want && !name.empty()) continue;
-        auto state = handle ? observe_namespace(*handle, want ? *want : nothing, goes) : result<namespace_state>(handle.error());
+        auto state = handle ? observe_namespace(*handle, want ? *want : nothing, goes, *known) : result<namespace_state>(handle.error());
         if (!state && !goes) return state.error();
         if (!state) state = nothing;  // whatever is wrong with it, it can be removed
         state->name = name;
@@ -149,9 +169,7 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
     auto services = services::running(wanted.fabric);
     if (!services) return services.error();
     seen.services = std::move(*services);
-    // One that is dead, keeps dying or has lost its supervisor is missing where it is wanted, and goes where it is not.
-    auto known = services::known(wanted.fabric);
-    if (!known) return known.error();
+    leave_out_wireguard(seen, *known, wanted);
     {
         const index alive(seen.services), named(wanted.services);
         std::vector<service> left;
@@ -222,6 +240,7 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
     auto known = users(f, node_name);
     if (!known) return known.error();
     out.users = std::move(*known);
+    if (auto keys = read_vpn_facts(*handle, f, node_name, out); !keys) return keys.error();
     out.datapath = ::access("/sys/module/openvswitch", F_OK) == 0 ? "system" : "netdev";
     if (!switching && !has_database(where)) return out;
     auto database = ovs::database::connect(where.ovs_rundir);

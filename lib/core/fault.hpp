@@ -3,7 +3,7 @@
 // fail ("fail KIND N+": it and all that follow), "kill KIND N" ends the process at it as kill -9 does, "stop KIND N" halts it
 // there (SIGSTOP), so that a test can act and then let it go on with SIGCONT, and "log KIND 0" says each aloud; several stand with
 // semicolons between them. Every other build has nothing of this.
-// Kinds: journal, namespace, sysctl, netlink, nft, ovsdb, openflow, service, effect, guardian (its end); namespace-file, where the name of a
+// Kinds: journal, namespace, sysctl, netlink, nft, ovsdb, openflow, service, wireguard, effect, guardian (its end); namespace-file, where the name of a
 // namespace is there and it is not; dump (a failed one is torn, and asked for again); and nft-answer, ovsdb-answer, where what was asked is done and the answer lost. May include: core.
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "lab/lease.hpp"
 #include "lab/process.hpp"
 #include "ovs/switch_start.hpp"
+#include "lab/vpn.hpp"
 #include "services/supervisor.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/model/json.hpp"
@@ -91,6 +92,8 @@ result<void> furnish(const std::string& lab, const std::string& node, const std:
     const auto folder = weft::lab::node_folder(lab, node);
     const auto fabric = weft::lab::read_file(weft::lab::lab_folder(lab) + "/fabric.json");
     const auto database = weft::lab::read_file(weft::lab::lab_folder(lab) + "/conf.db");
+    auto keys = weft::lab::keys_of(lab, node);
+    if (!keys) return keys.error();
     const int ovs = ::open((folder + "/ovs").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (ovs < 0) return errno_error(errno, "open", folder + "/ovs");
     forget_outer_namespaces();
@@ -108,6 +111,7 @@ result<void> furnish(const std::string& lab, const std::string& node, const std:
         fs::create_directories(own, ignored);
         if (auto done = mount_at("tmpfs", own, "mode=755"); !done) return done;
     }
+    if (auto done = weft::lab::place_keys(*keys); !done) return done;
     // By this and not by the inode of its mounts alone is a node known, for the kernel gives the inode of what has gone to another.
     if (auto done = weft::lab::write_file("/run/weft/member-of", lab + "\n"); !done) return done;
     // The lab's allocation, so that `weft plan` and `weft apply` on the node use the same one.
@@ -268,6 +272,7 @@ int main(int argc, char** argv) {
     }
     // As a unit of systemd, which starts it again.
     if (words.size() == 1 && words[0] == "guard") return weft::apply::guard({}, false);
+    if (words.size() >= 6 && words[0] == "vpn-client") return answer(weft::lab::become_client({words.begin() + 1, words.end()}));
     if (words.size() == 1 && weft::lab::is_lease_event(words[0])) return weft::lab::on_lease_event(words[0]);
     std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain, weft-node supervise, "
                  "weft-node guard [NETNS|- OVS_RUNDIR], or weft-node deconfig|bound|renew|leasefail|nak\n";

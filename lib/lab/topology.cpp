@@ -2,6 +2,7 @@
 // From a complete fabric to the members, cables and plugs of a lab. Pure: no I/O, same input, same output. May include:
 // core, model. Fails with invalid_input only, before anything is made.
 #include "lab/topology.hpp"
+#include "lab/vpn.hpp"
 
 #include "weft/model/overlay.hpp"
 #include "weft/model/underlay.hpp"
@@ -134,20 +135,31 @@ struct builder {
         if (f.lab.internet) {
             if (auto done = cable(m, "eth1", "internet", "lab/router/internet"); !done) return done;
             m.addresses.push_back({"eth1", {internet_router(), f.lab.internet->length}});
-            m.tables.push_back(home_router());
+            m.tables.push_back(home_router(f));
         }
         out.members.push_back(std::move(m));
         return {};
     }
 
     // As routers at home are: the LAN goes out masqueraded, nothing comes in unasked. Chains are sorted by name.
-    static nft::table home_router() {
+    static nft::table home_router(const fabric& f) {
         nft::chain forward{"forward", "filter", 2, 0, 0, {}, {}};
         forward.rules.push_back(nft::rule_builder().iifname("eth0").oifname("eth1").accept("the LAN may go out"));
         forward.rules.push_back(nft::rule_builder().ct_state(2 | 4).accept("answers come back"));
         nft::chain postrouting{"postrouting", "nat", 4, 100, 1, {}, {}};
         postrouting.rules.push_back(nft::rule_builder().oifname("eth1").masquerade().done("one address for the LAN"));
-        return {nft::family::ipv4, "lab", {forward, postrouting}};
+        nft::table table{nft::family::ipv4, "lab", {}};
+        nft::chain prerouting{"prerouting", "nat", 0, -100, 1, {}, {}};
+        constexpr std::uint8_t udp = 17;
+        for (const auto& gateway : vpn_gateways(f)) {
+            const auto asked = [&] { return nft::rule_builder(nft::family::ipv4).iifname("eth1").l4proto(udp).dport(gateway.vpn->port); };
+            if (gateway.network != f.lab.router_lan) continue;
+            prerouting.rules.push_back(asked().dnat(gateway.address).done("WireGuard to " + gateway.node));
+            forward.rules.push_back(asked().oifname("eth0").ct_status_dnat(true).accept("WireGuard to " + gateway.node));
+        }
+        table.chains = {forward, postrouting};
+        if (!prerouting.rules.empty()) table.chains.push_back(prerouting);
+        return table;
     }
 
     result<void> hosts() {

@@ -7,6 +7,7 @@
 #include "lab/process.hpp"
 #include "lab/teardown.hpp"
 #include "lab/topology.hpp"
+#include "lab/vpn.hpp"
 #include "lab/wiring.hpp"
 #include "ovs/switch_start.hpp"
 #include "services/helper.hpp"
@@ -40,6 +41,7 @@ struct bring_up {
     std::vector<std::string> made;  // namespaces
     std::map<std::string, child> holders;
     std::map<std::string, std::map<std::string, std::uint32_t>> users;  // by node: of its taps
+    vpn_plan vpn;                   // keys, and the clients that come in with them
     std::mutex compiling;           // the caller's function may not be safe to call twice at once
 
     result<void> interrupted() const {
@@ -89,6 +91,9 @@ struct bring_up {
         facts.datapath = "netdev";
         for (const auto& n : m.nics) facts.nic_macs[n.device] = n.mac;
         facts.users = users.at(m.name);
+        facts.kernel_wireguard = vpn.kernel;
+        facts.public_keys = vpn.public_keys;
+        facts.preshared_keys = vpn.preshared_keys;
         if (plugged)
             for (const auto& p : plan.plugs)
                 if (p.node == m.name) facts.present_ports[p.iface_id] = p.tap;
@@ -185,6 +190,7 @@ struct bring_up {
         if (auto go = interrupted(); !go) return go;
         if (auto done = settle_all(); !done) return done;
         if (auto done = lease_addresses(plan, helper, lab_folder(lab) + "/dhcp.log"); !done) return done;
+        if (auto done = start_clients(vpn, helper, lab_folder(lab) + "/vpn.log"); !done) return done;
         return interrupted();
     }
 };
@@ -216,13 +222,16 @@ result<void> up(const fabric& f, const compiler& compile, const std::string& giv
         return errno_error(errno, "bring up lab", name);
     }
     auto lock = folder_lock::take(name);
-    bring_up work{f, compile, name, std::move(*plan), *helper, {}, {}, std::move(users), {}};
+    bring_up work{f, compile, name, std::move(*plan), *helper, {}, {}, std::move(users), {}, {}};
     auto done = [&]() -> result<void> {
         if (!lock) return lock.error();
         record r{name, f.file.empty() ? std::string() : std::filesystem::absolute(f.file).string(), {}};
         for (const auto& m : work.plan.members) r.members.push_back({m.name, m.kind, m.netns});
         if (auto written = write_record(r); !written) return written;
         if (auto written = write_file(lab_folder(name) + "/fabric.json", to_json(f)); !written) return written;
+        auto keys = make_keys(f, name);
+        if (!keys) return keys.error();
+        work.vpn = std::move(*keys);
         return work.run();
     }();
     if (done) return done;

@@ -77,7 +77,33 @@ private:
         if (const auto host = get(m, "host")) n.host = in_.name(host);
         for (const auto& [name, bridge_place, value] : in_.objects(get(m, "bridges"), true))
             n.bridges[name] = names(value);
+        if (const auto vpn = get(m, "vpn")) n.vpn = build_vpn(vpn);
         return n;
+    }
+
+    vpn_gateway build_vpn(const cursor& at) {
+        const auto m = in_.object(at, fields::vpn);
+        vpn_gateway v{.place = at.value->place};
+        if (const auto key = get(m, "key-file")) v.key_file = in_.text(key);
+        v.port = static_cast<std::uint16_t>(in_.integer(get(m, "port"), "1-65535").value_or(v.port));
+        v.pool = in_.prefix(get(m, "pool")).value_or(ip_prefix{});
+        v.return_path = in_.choice(get(m, "return"), "route|masquerade", v.return_path);
+        v.fixed = in_.boolean(get(m, "fixed"), v.fixed);
+        if (const auto endpoint = get(m, "endpoint")) v.endpoint = in_.text(endpoint);
+        for (const auto& [name, place, value] : in_.objects(get(m, "peers"))) v.peers[name] = build_vpn_peer(value, place);
+        return v;
+    }
+
+    vpn_peer build_vpn_peer(const cursor& at, source_place place) {
+        const auto m = in_.object(at, fields::vpn_peer);
+        vpn_peer p{.place = place};
+        if (const auto key = get(m, "public-key")) p.public_key = in_.text(key);
+        if (const auto file = get(m, "public-key-file")) p.public_key_file = in_.text(file);
+        p.address = in_.address(get(m, "address")).value_or(ip_address{});
+        if (const auto endpoint = get(m, "endpoint")) p.endpoint = in_.text(endpoint);
+        p.keepalive = static_cast<std::uint16_t>(in_.integer(get(m, "keepalive"), "1-65535").value_or(0));
+        if (const auto file = get(m, "preshared-key-file")) p.preshared_key_file = in_.text(file);
+        return p;
     }
 
     nic build_nic(const cursor& at, source_place place) {
@@ -246,6 +272,7 @@ private:
             lab_host host{.place = place};
             host.network = in_.name(get(h, "network"));
             host.address = in_.address(get(h, "address")).value_or(ip_address{});
+            if (const auto vpn = get(h, "vpn")) host.vpn = in_.name(vpn);
             lab.hosts[name] = host;
         }
         lab.static_addresses = in_.choice(get(m, "addresses"), "dhcp|static", "dhcp") == "static";

@@ -24,11 +24,29 @@ constexpr field nic_fields[] = {
     {"path",    kind::text,    false, {}, nullptr, "match the NIC by its bus path"},
     {"driver",  kind::text,    false, {}, nullptr, "match the NIC by its driver"},
 };
+constexpr field vpn_peer_fields[] = {
+    {"public-key",         kind::text,    false, {},        nullptr, "base64; or public-key-file"},
+    {"public-key-file",    kind::text,    false, {},        nullptr, "a file with it, on the gateway"},
+    {"address",            kind::address, true,  {},        nullptr, "of the pool"},
+    {"endpoint",           kind::text,    false, {},        nullptr, "ADDRESS:PORT where it is always found; anywhere if absent"},
+    {"keepalive",          kind::integer, false, "1-65535", nullptr, "seconds; off if absent"},
+    {"preshared-key-file", kind::text,    false, {},        nullptr, "a file with a key that both sides have, 0600"},
+};
+constexpr field vpn_fields[] = {
+    {"key-file", kind::text,    true,  {},                 nullptr,   "the gateway's private key, 0600; weft vpn key makes one"},
+    {"port",     kind::integer, false, "1-65535",          nullptr,   "UDP; 51820 if absent"},
+    {"pool",     kind::prefix,  true,  {},                 nullptr,   "the clients' subnet; the gateway has its first address"},
+    {"return",   kind::choice,  false, "route|masquerade", nullptr,   "how answers come back: by a route of the routers, or the gateway's address; route if absent"},
+    {"fixed",    kind::boolean, false, {},                 nullptr,   "whether fixed addresses are reached, too; false if absent"},
+    {"endpoint", kind::text,    false, {},                 nullptr,   "ADDRESS:PORT that clients are told"},
+    {"peers",    kind::objects, false, {},                 &vpn_peer, "who may come in, by name"},
+};
 constexpr field node_fields[] = {
     {"roles", kind::roles,   true, role_names, nullptr, "what this node is"},
     {"nics",  kind::objects, true, {},         &nic,    "by interface name"},
     {"host",    kind::name,       false, {}, nullptr, "the hypervisor node that this one is a guest of"},
     {"bridges", kind::name_lists, false, {}, nullptr, "a hypervisor's bridges: name to the NICs in it"},
+    {"vpn",     kind::object,     false, {}, &vpn,    "of a vpn-gateway"},
 };
 constexpr field tenant_network_fields[] = {
     {"cidr",    kind::prefix,    true,  {},             nullptr, "the subnet, without host bits; tenants may overlap"},
@@ -113,6 +131,7 @@ constexpr field lab_router_fields[] = {
 constexpr field lab_host_fields[] = {
     {"network", kind::name,    true, {}, nullptr, "an underlay network, or internet"},
     {"address", kind::address, true, {}, nullptr, "its address there"},
+    {"vpn",     kind::name,    false, {}, nullptr, "the peer of a vpn-gateway that it comes in as"},
 };
 constexpr field lab_fields[] = {
     {"router", kind::object,  false, {}, &lab_router, "the router of the LAN"},
@@ -137,7 +156,7 @@ constexpr field root_fields[] = {
 
 // The members of `checks` are lists, not objects; the empty check_list stands for "a list of check".
 const field_list root = root_fields, underlay = underlay_fields, overlay = overlay_fields, node = node_fields,
-                 nic = nic_fields, tenant = tenant_fields, tenant_network = tenant_network_fields,
+                 nic = nic_fields, vpn = vpn_fields, vpn_peer = vpn_peer_fields, tenant = tenant_fields, tenant_network = tenant_network_fields,
                  router = router_fields, security_group = security_group_fields, security_rule = security_rule_fields,
                  tenant_port = tenant_port_fields, static_route = static_route_fields,
                  metadata_endpoint = metadata_endpoint_fields, address_pair = address_pair_fields, expectation = expectation_fields, check = check_fields,

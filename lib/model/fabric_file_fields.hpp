@@ -40,7 +40,7 @@ struct field {
     std::string_view help = {};
 };
 
-extern const field_list root, underlay, overlay, node, nic, tenant, tenant_network, router, security_group,
+extern const field_list root, underlay, overlay, node, nic, vpn, vpn_peer, tenant, tenant_network, router, security_group,
     security_rule, tenant_port, static_route, metadata_endpoint, address_pair, expectation, check, lab, lab_router, lab_host, check_list;
 
 inline constexpr std::string_view role_names = "controller|network|compute|vpn-gateway|hypervisor";

@@ -66,6 +66,12 @@ void add_options(fields& out, const link_options& options) {
                               out.push_back({"user group", text_of(o.group)});
                               out.push_back({"multi_queue", o.multi_queue ? "on" : ""});
                           },
+                          [&](const wireguard_options& o) {
+                              out.push_back({"public key", o.public_key});
+                              out.push_back({"port", text_of(o.port)});
+                              out.push_back({"peers", o.peers.empty() ? "" : std::to_string(o.peers.size())});
+                              out.push_back({"by", o.userspace ? "wireguard-go, as this kernel has no WireGuard" : ""});
+                          },
                           [&](const auto&) {}},
                options);
 }
@@ -219,6 +225,34 @@ std::vector<std::string> changes(const service& old, const service& now) {
     return out;
 }
 
+std::string peer_text(const wireguard_peer& p) {
+    std::string text = "peer " + p.public_key;
+    for (const auto& a : p.allowed) text += (&a == &p.allowed.front() ? " allowed " : ",") + a.to_string();
+    if (!p.endpoint.empty()) text += " endpoint " + p.endpoint;
+    if (p.keepalive != 0) text += " keepalive " + std::to_string(p.keepalive) + " s";
+    if (!p.preshared.empty()) text += " preshared key " + p.preshared.substr(0, 8) + "…";
+    return text;
+}
+
+std::vector<std::string> changes(const link& old, const link& now) {
+    std::vector<std::string> out;
+    const auto* was = std::get_if<wireguard_options>(&old.options);
+    const auto* is = std::get_if<wireguard_options>(&now.options);
+    if (was == nullptr || is == nullptr) return out;
+    auto w = was->peers.begin();
+    auto i = is->peers.begin();
+    while (w != was->peers.end() || i != is->peers.end()) {
+        const bool gone = i == is->peers.end() || (w != was->peers.end() && w->public_key < i->public_key);
+        const bool fresh = !gone && (w == was->peers.end() || i->public_key < w->public_key);
+        if (!gone && !fresh && !(*w == *i)) out.push_back("~ " + peer_text(*w) + " → " + peer_text(*i));
+        if (gone) out.push_back("- " + peer_text(*w));
+        if (fresh) out.push_back("+ " + peer_text(*i));
+        if (!fresh) ++w;
+        if (!gone) ++i;
+    }
+    return out;
+}
+
 // Old and new of each field; of one that only the one side has, what is missing is "none". In the new one's order.
 void say_fields(std::string& text, step_kind kind, const fields& old, const fields& now) {
     const auto value = [](const fields& in, const std::string& name) {
@@ -302,6 +336,7 @@ std::vector<std::string> step::details() const {
     if (kind() != step_kind::change) return {};
     if (const auto* now = std::get_if<nft::table>(&*after)) return changes(std::get<nft::table>(*before), *now);
     if (const auto* now = std::get_if<service>(&*after)) return changes(std::get<service>(*before), *now);
+    if (const auto* now = std::get_if<link>(&*after)) return changes(std::get<link>(*before), *now);
     return {};
 }
 

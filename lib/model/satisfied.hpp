@@ -23,11 +23,30 @@ bool satisfied(const T& wanted, const T& seen) {
     return same;
 }
 
+// What a WireGuard link has after its change in place. The seen value itself where nothing is left to do: file names and where a roaming
+// peer speaks from now are no difference.
+inline wireguard_options changed_in_place(const wireguard_options& wanted, const wireguard_options& seen) {
+    wireguard_options out = wanted;
+    out.userspace = seen.userspace;
+    if (!out.port) out.port = seen.port;
+    wireguard_options plain = seen;
+    plain.key_file = wanted.key_file;
+    auto have = seen.peers.begin();
+    for (auto& peer : out.peers) {
+        while (have != seen.peers.end() && have->public_key < peer.public_key) ++have;
+        if (have == seen.peers.end()) break;
+        if (have->public_key == peer.public_key && peer.endpoint.empty()) peer.endpoint = have->endpoint;
+    }
+    for (std::size_t i = 0; i < std::min(plain.peers.size(), out.peers.size()); ++i) plain.peers[i].preshared_file = out.peers[i].preshared_file;
+    return plain == out ? seen : out;
+}
+
 inline bool options_satisfied(const link_options& wanted, const link_options& seen) {
     if (std::holds_alternative<physical_options>(wanted)) return true;
     if (wanted.index() != seen.index()) return false;
     // A veth's peer is proved by the peer's own presence; names in other namespaces are not reported by the kernel.
     if (std::holds_alternative<veth_options>(wanted)) return true;
+    if (std::holds_alternative<wireguard_options>(wanted)) return true;  // all of it is changed in place
     return std::visit([&](const auto& w) { return satisfied(w, std::get<std::decay_t<decltype(w)>>(seen)); }, wanted);
 }
 
@@ -40,6 +59,8 @@ inline link_options changed_in_place(const link_options& wanted, link_options se
         if (tap->owner) has->owner = tap->owner;
         if (tap->group) has->group = tap->group;
     }
+    if (const auto *device = std::get_if<wireguard_options>(&wanted), *had = std::get_if<wireguard_options>(&seen); device && had)
+        return changed_in_place(*device, *had);
     const auto* w = std::get_if<bridge_options>(&wanted);
     auto* s = std::get_if<bridge_options>(&seen);
     if (w && s)

@@ -130,6 +130,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     compile_dhcp(c);
     compile_firewall(c);
     compile_defence(c);
+    if (auto done = compile_vpn(c); !done) return done.error();
     auto state = finish(c);
     compile_checks(c, state);
     return state;

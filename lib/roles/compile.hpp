@@ -81,6 +81,8 @@ void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
+result<void> compile_vpn(compilation&);  // the gateway's WireGuard link, and what it forwards; after compile_defence
+
 void compile_checks(const compilation&, host_state&);  // what must not fail because of a change
 
 // What of 169.254.169.254 a router namespace takes in: TCP to port 80 of its inside, and nothing else.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "roles/compile.hpp"
+#include "roles/vpn.hpp"
 #include "weft/model/nft.hpp"
 
 namespace weft::roles {
@@ -153,7 +154,7 @@ void add_translation(const router_view& r, nft::chain& prerouting, nft::chain& o
     postrouting.rules.push_back(rule().ct_status_dnat(true).snat(own).done("hairpin"));
 }
 
-nft::table router_table(const router_view& r) {
+nft::table router_table(const router_view& r, const std::vector<vpn_way>& gateways) {
     const auto rule = [] { return nft::rule_builder(nft::family::ipv4); };
     nft::table table{nft::family::ipv4, "weft", {}};
     nft::chain mark{"mark", "filter", 0, -150, 1, {}, {}};
@@ -167,6 +168,9 @@ nft::table router_table(const router_view& r) {
     if (!r.outside.empty()) {
         mark.rules.push_back(rule().iifname(r.outside).set_mark(from_outside_mark).done("came in from outside"));
         constexpr std::uint32_t state_new = 8;
+        for (const auto& way : gateways)
+            if (way.gateway->fixed)
+                forward.rules.push_back(rule().iifname(r.outside).saddr(way.seen_as()).accept("clients of " + way.node + " reach fixed addresses"));
         auto begins_outside = rule().iifname(r.outside);
         if (r.router.snat) {
             // A static route on the LAN towards the tenant's subnet must not open it: only a floating address begins a
@@ -216,6 +220,15 @@ void compile_router(compilation& c, router_view r) {
             space.routes.push_back(std::move(route));
         }
     }
+    std::vector<vpn_way> gateways = vpn_gateways(c.f);
+    std::erase_if(gateways, [&](const vpn_way& way) { return r.outside.empty() || way.network != r.router.external; });
+    for (const auto& way : gateways) {
+        if (!way.by_route()) continue;
+        route back;
+        back.destination = way.gateway->pool;
+        back.nexthops = {nexthop{way.address, r.outside, 0, false}};
+        space.routes.push_back(std::move(back));
+    }
     for (auto& extra : extra_routes(r)) {
         route route;
         route.destination = extra.to;
@@ -227,7 +240,7 @@ void compile_router(compilation& c, router_view r) {
         c.services.push_back(metadata_proxy(object_uuid(c.f.name, router_path(r.tenant_name, r.name)), r.space,
                                             *r.router.metadata, c.f.name));
     }
-    space.tables.push_back(router_table(r));
+    space.tables.push_back(router_table(r, gateways));
 }
 
 }  // namespace

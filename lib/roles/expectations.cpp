@@ -6,6 +6,7 @@
 
 #include "roles/groups.hpp"
 #include "roles/topology.hpp"
+#include "roles/vpn.hpp"
 #include "weft/roles/roles.hpp"
 
 namespace weft::roles {
@@ -36,7 +37,9 @@ public:
     std::vector<expectation> build() {
         for (const auto& [name, n] : f_.nodes) from_node(name, n);
         for (const auto& v : vms_) from_vm(v);
-        for (const auto& [name, host] : f_.lab.hosts) from_lab(name, host);
+        for (const auto& [name, host] : f_.lab.hosts)
+            if (host.vpn.empty()) from_lab(name, host);
+        for (auto& row : vpn_expectations(f_)) rows_.push_back(std::move(row));
         for (const auto& row : f_.expectations) from_file(row);
         return std::move(rows_);
     }

@@ -142,8 +142,8 @@ void validate_nodes(const fabric& f, findings& out) {
             if (!roles.count(role))
                 out.error(n.place, path + ".roles", role, "is an unknown role",
                           "controller, network, compute, vpn-gateway, hypervisor");
-            if (role == "vpn-gateway")
-                out.warning(n.place, path + ".roles", role, "is understood but not enforced yet");
+            if (role == "vpn-gateway" && !n.vpn && !out.broken(path + ".vpn"))
+                out.warning(n.place, path + ".roles", role, "has no vpn block: the node is a host with its NICs");
         }
         std::map<std::string, std::string> addressed;  // network → NIC with an address there
         for (const auto& [nic_name, nic] : n.nics) {
@@ -197,6 +197,7 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     validate_nodes(f, out);
     validate_hypervisors(f, out);
     validate_tenants(f, out);
+    validate_vpn(f, out);
     validate_rest(f, out);
     return out.take();
 }

@@ -41,6 +41,13 @@ inline std::string dump(const link& l) {
         out += tun->tap ? " tap" : " tun";
         if (tun->owner) out += fmt::format(" owner={}", *tun->owner);
     }
+    if (const auto* wireguard = std::get_if<wireguard_options>(&l.options)) {
+        out += fmt::format(" wireguard key={} file={} port={}", wireguard->public_key, wireguard->key_file, wireguard->port.value_or(0));
+        for (const auto& peer : wireguard->peers) {
+            out += fmt::format(" peer={} keepalive={} endpoint={}", peer.public_key, peer.keepalive, peer.endpoint);
+            for (const auto& allowed : peer.allowed) out += " allowed=" + allowed.to_string();
+        }
+    }
     if (!l.master.empty()) out += " master=" + l.master;
     if (l.mac) out += " mac=" + l.mac->to_string();
     if (l.mtu) out += fmt::format(" mtu={}", *l.mtu);

@@ -44,6 +44,7 @@ const std::map<std::string, names>& c_libraries() {
         {"openvswitch/", {"ovs"}},
         {"ovsdb", {"ovs"}},
         {"openssl/", {"ovs"}},
+        {"sodium", {"core"}},
         {"graphviz/", {}},
     };
     return libraries;

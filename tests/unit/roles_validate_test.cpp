@@ -37,7 +37,7 @@ TEST_CASE("the example is valid and warns of what is not enforced yet", "[roles]
     CHECK(std::none_of(diagnostics.begin(), diagnostics.end(),
                        [](const auto& d) { return d.severity == severity::error; }));
     found(changed(grizzly_text(), "[controller]", "[controller, vpn-gateway]"),
-          {"", "", 13, 25, "vpn-gateway", "not enforced"}, severity::warning);
+          {"", "", 13, 25, "vpn-gateway", "no vpn block"}, severity::warning);
     CHECK(diagnostics.empty());
 }
 

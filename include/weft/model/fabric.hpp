@@ -70,11 +70,36 @@ struct nic {
     friend bool operator==(const nic&, const nic&) = default;
 };
 
+// One who may come in. The secret half of its key is its own; we never see it.
+struct vpn_peer {
+    std::string public_key, public_key_file;  // base64, or where that stands; one of the two
+    ip_address address;                       // of the pool
+    std::string endpoint;                     // "ADDRESS:PORT" where it is always found; "" = it comes from anywhere, and roams
+    std::uint16_t keepalive = 0;              // seconds; 0 = off
+    std::string preshared_key_file;           // "" = none
+    source_place place;
+    friend bool operator==(const vpn_peer&, const vpn_peer&) = default;
+};
+
+// The gateway by which hosts of the Internet reach the external network: WireGuard.
+struct vpn_gateway {
+    std::string key_file;                     // of its private key, 0600
+    std::uint16_t port = 51820;               // UDP
+    ip_prefix pool;                           // the clients' addresses; the gateway has its first one
+    std::string return_path = "route";        // route: by an extra route of the routers; masquerade: behind the gateway's address
+    bool fixed = false;                       // whether the VMs' fixed addresses are reached, too
+    std::string endpoint;                     // "ADDRESS:PORT" that clients are told; "" = the lab's router, or unknown
+    std::map<std::string, vpn_peer> peers;
+    source_place place;
+    friend bool operator==(const vpn_gateway&, const vpn_gateway&) = default;
+};
+
 struct node {
     std::set<std::string> roles;  // controller, network, compute, vpn-gateway, hypervisor
     std::map<std::string, nic> nics;
     std::string host;                                          // the hypervisor node that this one is a guest of
     std::map<std::string, std::vector<std::string>> bridges;   // a hypervisor's: name → its own NICs in it
+    std::optional<vpn_gateway> vpn;
     source_place place;
     friend bool operator==(const node&, const node&) = default;
 };
@@ -186,7 +211,7 @@ struct expectation {
 struct check { std::string kind; ip_address target; std::uint16_t port = 0; bool full_mtu = false; source_place place;
     friend bool operator==(const check&, const check&) = default; };
 
-struct lab_host { std::string network; ip_address address; source_place place; friend bool operator==(const lab_host&, const lab_host&) = default; };
+struct lab_host { std::string network; ip_address address; std::string vpn; /* the peer it comes in as */ source_place place; friend bool operator==(const lab_host&, const lab_host&) = default; };
 struct lab_options {
     std::string router_lan;                 // underlay network behind the lab's router; "" = no router
     std::optional<ip_prefix> internet;      // the small Internet behind it; the router has its first host address
@@ -216,6 +241,9 @@ struct host_facts {
     std::map<std::string, std::uint16_t> local_vlans;      // "tenant/network" → remembered local VLAN
     std::map<std::string, std::string> present_ports;      // iface-id (UUID text) → name of the OVS port that carries it
     std::map<std::string, std::uint32_t> users;            // user name → id, of those that the node's taps are for
+    bool kernel_wireguard = true;                          // else wireguard-go serves
+    std::map<std::string, std::string> public_keys;        // key file → public key, base64
+    std::map<std::string, std::string> preshared_keys;     // key file → fingerprint
     friend bool operator==(const host_facts&, const host_facts&) = default;
 };
 

@@ -48,7 +48,22 @@ struct bond_options { std::optional<std::uint8_t> mode; std::optional<std::uint3
 struct macvlan_options { std::string device; std::uint32_t mode = 4; friend bool operator==(const macvlan_options&, const macvlan_options&) = default; };
 struct vrf_options { std::uint32_t table = 0; friend bool operator==(const vrf_options&, const vrf_options&) = default; };
 struct ifb_options { friend bool operator==(const ifb_options&, const ifb_options&) = default; };
-struct wireguard_options { friend bool operator==(const wireguard_options&, const wireguard_options&) = default; };
+// Keys are public ones in base64; a secret one is named by its file, and a preshared one known by its fingerprint beside.
+struct wireguard_peer {
+    std::string public_key;
+    std::string endpoint;                // "203.0.113.1:51820", "[2001:db8::1]:51820"; "" = wherever the peer speaks from
+    std::vector<ip_prefix> allowed;      // sorted
+    std::uint16_t keepalive = 0;         // seconds; 0 = off
+    std::string preshared, preshared_file;  // the key's fingerprint, and where it stands
+    friend bool operator==(const wireguard_peer&, const wireguard_peer&) = default;
+};
+struct wireguard_options {
+    std::string public_key, key_file;
+    std::optional<std::uint16_t> port;   // UDP
+    std::vector<wireguard_peer> peers;   // by public key
+    bool userspace = false;              // wireguard-go serves it, as the kernel has no WireGuard
+    friend bool operator==(const wireguard_options&, const wireguard_options&) = default;
+};
 // Made through /dev/net/tun, persistent. Who may open it: the owner and whoever has CAP_NET_ADMIN; without an owner and a group, anybody.
 // Whether frames have a vnet header is not here: each program that opens the device chooses that anew.
 struct tun_options {

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VPN gateway as its users run it: peers that come, stay and go while others speak; what is refused; and that no key is ever seen."""
+import base64
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from labs import FABRICS, PROGRAM, Lab, eventually, weft
+
+NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
+KEY = "/var/lib/weft/keys/vpn.key"
+PEER = "        laptop: { public-key-file: /var/lib/weft/keys/laptop.pub, address: 10.8.0.2, keepalive: 25 }\n"
+FLOATING = "192.168.100.103"  # of proj_one/vm1
+
+
+@pytest.fixture(scope="module")
+def lab():
+    standing = Lab(FABRICS / "two-servers.yaml")
+    yield standing
+    standing.down()
+
+
+def text():
+    return (FABRICS / "two-servers.yaml").read_text()
+
+
+def a_public_key(seed):
+    return base64.b64encode(random.Random(seed).randbytes(32)).decode()
+
+
+def with_peers(count, laptop=True):
+    """The file with so many peers more; the pool is wide enough for a thousand."""
+    lines = [f"        p{i}: {{ public-key: {a_public_key(i)}, address: 10.8.{4 + i // 250}.{1 + i % 250} }}\n" for i in range(count)]
+    host = ", vpn: laptop" if not laptop else ""
+    return text().replace("10.8.0.0/24", "10.8.0.0/16").replace(host, "").replace(PEER, (PEER if laptop else "") + "".join(lines))
+
+
+def reaches(lab, target=FLOATING, count=1):
+    return lab.run("road1", "ping", "-c", count, "-i", "0.1", "-W", "1", target, expect=None).returncode == 0
+
+
+def handshake(lab):
+    times = [line.split() for line in lab.run("vpn", "wg", "show", "wg0", "latest-handshakes").stdout.splitlines()]
+    return max(int(when) for _, when in times)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content):
+        path = tmp_path / "two-servers.yaml"
+        path.write_text(content)
+        return path
+    return write
+
+
+def test_every_cell_is_green_and_a_second_run_writes_nothing(lab):
+    lab.assert_green()
+    assert lab.on("vpn", "plan").returncode == 0
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_it_is_said_aloud_who_serves_the_link(lab):
+    kernel = subprocess.run(["modprobe", "-n", "wireguard"], capture_output=True).returncode == 0
+    for verb in ("plan", "show", "apply"):
+        assert ("wireguard-go, as this kernel has no WireGuard" in lab.on("vpn", verb).stdout) != kernel
+
+
+def test_a_thousand_peers_and_one_more_disturb_nobody(lab, file):
+    many = file(with_peers(1000))
+    lab.on("vpn", "apply", file=many)
+    assert reaches(lab)
+    assert len(lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split()) == 1001
+    before = handshake(lab)
+    assert lab.writes("vpn", many) == NOTHING
+    more = file(with_peers(1001))
+    plan = lab.on("vpn", "plan", file=more, expect=2).stdout
+    assert plan.count("peer ") == 1 and f"+ peer {a_public_key(1000)}" in plan
+    written = lab.writes("vpn", more)
+    assert (written["steps"], written["netlink_writes"]) == (1, 1)
+    assert reaches(lab, count=5)
+    assert handshake(lab) == before
+    # Back: one message that takes all of them away, and the laptop speaks on.
+    lab.on("vpn", "apply")
+    assert lab.run("vpn", "wg", "show", "wg0", "peers").stdout.count("\n") == 1
+    assert reaches(lab, count=3)
+    assert handshake(lab) == before
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_a_peer_that_leaves_the_file_is_cut_off_at_once(lab, file):
+    assert reaches(lab)
+    lab.on("vpn", "apply", file=file(with_peers(1, laptop=False)))
+    assert not reaches(lab, count=3)
+    assert lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split() == [a_public_key(0)]
+    lab.on("vpn", "apply")
+    eventually(lambda: reaches(lab), 20)
+
+
+def test_a_roaming_peer_is_no_drift(lab):
+    assert reaches(lab)
+    assert "endpoint 203.0.113." in lab.on("vpn", "show").stdout
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_a_peer_added_by_hand_goes_and_one_removed_comes_back(lab):
+    lab.run("vpn", "wg", "set", "wg0", "peer", a_public_key(7777), "allowed-ips", "10.8.0.77/32")
+    (ours,) = [p for p in lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split() if p != a_public_key(7777)]
+    lab.run("vpn", "wg", "set", "wg0", "peer", ours, "remove")
+    assert not reaches(lab)
+    lab.on("vpn", "apply")
+    assert lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split() == [ours]
+    eventually(lambda: reaches(lab), 20)
+
+
+def wireguard_go(lab):
+    """Its process, found by the namespace of the node."""
+    inode = lab.run("vpn", "readlink", "/proc/self/ns/net").stdout.strip()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[0] == b"wireguard-go" and os.readlink(f"/proc/{pid}/ns/net") == inode:
+                return int(pid)
+        except OSError:
+            continue
+    return None
+
+
+def test_a_wireguard_go_that_dies_is_started_again_and_set_up_again(lab):
+    pid = wireguard_go(lab)
+    if pid is None:
+        pytest.skip("the kernel has WireGuard")
+    os.kill(pid, 9)
+    eventually(lambda: wireguard_go(lab) not in (None, pid))
+    eventually(lambda: "wg0" in lab.run("vpn", "ip", "-br", "link").stdout)
+    lab.on("vpn", "apply")
+    assert lab.writes("vpn") == NOTHING
+    eventually(lambda: reaches(lab), 20)
+    lab.assert_green()
+
+
+def test_it_goes_with_weft_and_comes_again(lab):
+    lab.run("vpn", PROGRAM, "remove", "--node", "vpn")
+    assert "wg0" not in lab.run("vpn", "ip", "-br", "link").stdout
+    assert wireguard_go(lab) is None
+    lab.on("vpn", "apply")
+    eventually(lambda: reaches(lab), 20)
+    assert lab.writes("vpn") == NOTHING
+
+
+def forms_of(key):
+    raw = base64.b64decode(key)
+    return {"base64": key.encode(), "without padding": key.rstrip("=").encode(), "hex": raw.hex().encode(), "HEX": raw.hex().upper().encode(), "raw": raw}
+
+
+def assert_nowhere(key, where, what):
+    for form, bytes_ in forms_of(key).items():
+        assert bytes_ not in what, f"the key, as {form}, is in {where}"
+
+
+def own_key(lab):
+    return lab.run("vpn", "cat", KEY).stdout.strip()
+
+
+def everything_said(lab, file):
+    for verb in ("plan", "show", "apply"):
+        for form in ([], ["--json"]):
+            done = lab.on("vpn", verb, *form, file=file, expect=None)
+            yield f"weft {verb} {form}", (done.stdout + done.stderr).encode()
+
+
+def everything_kept(lab):
+    """All files of the node but the key's own, and those of the lab that others can read."""
+    find = ["find", "/run", "/var/lib/weft", "-xdev", "-type", "f", "!", "-path", KEY]
+    for path in lab.run("vpn", *find).stdout.splitlines():
+        yield path, lab.run("vpn", "base64", path).stdout
+    for path in pathlib.Path(f"/run/weft/lab/{lab.name}").rglob("*"):
+        if path.is_file() and (path.stat().st_mode & 0o077 or not path.name.endswith(".key")):
+            yield str(path), base64.b64encode(path.read_bytes()).decode()
+
+
+def everything_running():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for part in ("cmdline", "environ"):
+            try:
+                yield f"/proc/{pid}/{part}", pathlib.Path(f"/proc/{pid}/{part}").read_bytes()
+            except OSError:
+                continue
+
+
+def test_no_key_is_seen_anywhere(lab, file):
+    key = own_key(lab)
+    assert len(base64.b64decode(key)) == 32
+    one = file(with_peers(3))
+    for where, what in [*everything_said(lab, None), *everything_said(lab, one), *everything_running()]:
+        assert_nowhere(key, where, what)
+    for where, what in everything_kept(lab):
+        assert_nowhere(key, where, base64.b64decode(what))
+    lab.on("vpn", "apply")
+
+
+def test_no_key_is_seen_when_it_fails(lab, file):
+    key = own_key(lab)
+    for kind, nth in [("wireguard", 1), ("wireguard", 2), ("netlink", 1), ("netlink", 2), ("effect", 1), ("wireguard", 99)]:
+        lab.run("vpn", "ip", "link", "delete", "wg0", expect=None)
+        done = lab.run("vpn", "env", f"WEFT_FAULT=fail {kind} {nth}", PROGRAM, "apply", file(with_peers(3)), "--node", "vpn", expect=None)
+        assert_nowhere(key, f"a run that failed ({kind} {nth})", (done.stdout + done.stderr).encode())
+        for where, what in everything_kept(lab):
+            assert_nowhere(key, where, base64.b64decode(what))
+        if nth in (1, 99):  # a second step of the kind there may not be
+            assert (done.returncode == 0) == (nth == 99), done.stderr
+    lab.on("vpn", "apply")
+    eventually(lambda: reaches(lab), 20)
+    assert lab.writes("vpn") == NOTHING
+
+
+@pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb")
+def test_no_key_is_in_a_core_dump_of_the_moment_when_it_is_sent(lab, tmp_path):
+    key = own_key(lab)
+    lab.run("vpn", PROGRAM, "remove", "--node", "vpn")
+    lab.run("vpn", "mkdir", "-p", "/var/lib/weft/keys")
+    core = tmp_path / "core"
+    commands = ["break weft::wire::uapi_set", "break weft::wire::wireguard_set", "run", "finish", f"generate-core-file {core}", "continue"]
+    words = ["gdb", "-batch", "-nx", "-ex", "set debuginfod enabled off", "-ex", "set breakpoint pending on"]
+    for command in commands:
+        words += ["-ex", command]
+    done = lab.run("vpn", *words, "--args", PROGRAM, "apply", lab.file, "--node", "vpn", expect=None, timeout=300)
+    assert core.exists(), done.stdout + done.stderr
+    dump = core.read_bytes()
+    # The dump is one of this run: what is no secret is in it.
+    assert KEY.encode() in dump
+    assert_nowhere(key, "the core dump", dump)
+    lab.on("vpn", "apply")
+    pid = wireguard_go(lab)
+    if pid is not None:
+        assert re.search(r"Max core file size\s+0\s+0\s", pathlib.Path(f"/proc/{pid}/limits").read_text())
+    eventually(lambda: reaches(lab), 20)
+
+
+def test_bad_key_files_are_refused_with_their_place_and_nothing_is_touched(lab, file):
+    before = lab.run("vpn", "wg", "show", "wg0", "dump").stdout.split("\n")[0]
+    key = own_key(lab)
+    lab.run("vpn", "sh", "-c", "cd /var/lib/weft/keys; umask 077; cp vpn.key open.key; chmod 644 open.key; echo nonsense >bad.key; ln -sf vpn.key link.key")
+    line = next(i for i, l in enumerate(text().splitlines(), 1) if l.strip().startswith("key-file:"))
+    for name, reason in (("missing", "no such file"), ("open", "mode 0600 or 0400"), ("bad", "no key"), ("link", "symbolic link")):
+        bad = file(text().replace(KEY, f"/var/lib/weft/keys/{name}.key"))
+        for verb in ("plan", "apply"):
+            done = lab.on("vpn", verb, file=bad, expect=1)
+            assert reason in done.stderr.lower() or reason in done.stderr, done.stderr
+            assert f"{name}.key" in done.stderr and f"{bad}:{line}:" in done.stderr and "nothing was changed" in done.stderr
+            assert_nowhere(key, f"weft {verb}", (done.stdout + done.stderr).encode())
+    assert lab.run("vpn", "wg", "show", "wg0", "dump").stdout.split("\n")[0] == before
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_a_key_is_made_for_its_owner_alone_and_never_printed(tmp_path):
+    path = tmp_path / "key"
+    done = weft("vpn", "key", path)
+    assert path.stat().st_mode & 0o7777 == 0o600
+    key = path.read_text().strip()
+    assert_nowhere(key, "what it prints", (done.stdout + done.stderr).encode())
+    half = subprocess.run(["wg", "pubkey"], input=key, capture_output=True, text=True, check=True).stdout
+    assert done.stdout == half
+    again = weft("vpn", "key", path, expect=1)
+    assert str(path) in again.stderr and path.read_text().strip() == key
+
+
+def test_a_clients_configuration_is_one_that_wg_takes(tmp_path):
+    gateway, laptop = tmp_path / "vpn.key", tmp_path / "laptop.key"
+    public = weft("vpn", "key", gateway).stdout.strip()
+    weft("vpn", "key", laptop)
+    file = tmp_path / "two-servers.yaml"
+    file.write_text(text().replace(KEY, str(gateway)))
+    plain = weft("vpn", "client", file, "--peer", "laptop").stdout
+    assert f"PublicKey = {public}" in plain and "Endpoint = 203.0.113.1:51820" in plain
+    assert "AllowedIPs = 192.168.100.0/24\n" in plain and "Address = 10.8.0.2/32" in plain
+    for key in (gateway, laptop):
+        assert_nowhere(key.read_text().strip(), "a client's configuration", plain.encode())
+    whole = weft("vpn", "client", file, "--peer", "laptop", "--key-file", laptop).stdout
+    assert f"PrivateKey = {laptop.read_text().strip()}" in whole
+    other = weft("vpn", "client", file, "--peer", "nobody", expect=1)
+    assert "laptop" in other.stderr
