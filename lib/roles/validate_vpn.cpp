@@ -104,7 +104,7 @@ void validate_vpn(const fabric& f, findings& out) {
         if (!v.endpoint.empty() && !is_endpoint(v.endpoint)) out.error(v.place, path + ".endpoint", v.endpoint, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
         check_pool(f, path, v, out);
         check_peers(path, v, out);
-        const auto way = std::find_if(ways.begin(), ways.end(), [&](const vpn_way& w) { return w.node == name; });
+        const auto way = std::find_if(ways.begin(), ways.end(), [&v](const vpn_way& w) { return w.gateway == &v; });
         if (way == ways.end() && !out.broken("nodes." + name + ".nics"))
             out.error(v.place, path, name, "has no address on an external network, where its clients want to go", "a NIC with an address there");
         if (way != ways.end()) check_fixed(f, *way, path, out);
