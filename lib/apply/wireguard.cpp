@@ -71,7 +71,7 @@ result<void> read_wireguard_links(const netlink::namespace_handle& at, namespace
     for (auto& l : seen.links) {
         const auto* tun = std::get_if<tun_options>(&l.options);
         if (tun != nullptr && !tun->tap) {
-            const bool supervised = std::any_of(ours.begin(), ours.end(), [&](const service& s) { return s.name == wireguard_go_name(l.name) && s.space == wanted.name; });
+            const bool supervised = std::any_of(ours.begin(), ours.end(), [&](const service& s) { return s.name == wireguard_go_name(l.name) && s.space == at.name(); });
             // One that is being started has its device before it serves.
             if (supervised) (void)wait_for(l.name);
             const auto served = netlink::read_wireguard_go(l.name);
@@ -159,7 +159,7 @@ result<void> executor::one_wireguard(const step& s) {
     if (is.userspace) {
         // One of this name whose device has gone is about to end, or to be started again; to be told to reload would end it, too.
         if (auto ok = services::remove(fabric_, wireguard_go_name(after->name)); !ok) return ok;
-        if (auto ok = services::put(fabric_, wireguard_go(after->name, s.scope)); !ok) return ok;
+        if (auto ok = services::put(fabric_, wireguard_go(after->name, handle->name())); !ok) return ok;
     } else if (auto ok = session->run_one({netlink::verb::add, *after}); !ok) {
         return ok;
     }

@@ -140,7 +140,10 @@ private:
                 reach ? "the LAN's router leads to the Internet" : "no default route");
         });
         for (const auto& v : vms_) {
-            row(name, v.full, "fixed", false, v.fixed, "hosts have no route into tenants, not even to their own VMs");
+            if (const auto* gateway = stands_for_clients(name, v); gateway != nullptr)
+                filtered(nullptr, name, &v, v.full, "fixed", v.fixed, gateway->address, "its clients reach it behind the gateway's address");
+            else
+                row(name, v.full, "fixed", false, v.fixed, "hosts have no route into tenants, not even to their own VMs");
             if (!v.floating) continue;
             const bool reach = external && *external == external_of(v);
             if (reach)
@@ -149,6 +152,12 @@ private:
             else
                 row(name, v.full, "floating", false, *v.floating, "no leg on the LAN, so no way to floating addresses");
         }
+    }
+
+    // The gateway of this name, where routers cannot tell it from its clients and let these in to the VM's fixed address.
+    const vpn_way* stands_for_clients(const std::string& name, const vm& v) const {
+        const auto at = std::find_if(gateways_.begin(), gateways_.end(), [&](const vpn_way& w) { return w.node == name; });
+        return at != gateways_.end() && !at->by_route() && at->gateway->fixed && external_of(v) == at->network ? &*at : nullptr;
     }
 
     std::string external_of(const vm& v) const {
@@ -314,6 +323,7 @@ private:
     }
 
     const fabric& f_;
+    const std::vector<vpn_way> gateways_ = vpn_gateways(f_);
     std::vector<vm> vms_;
     std::vector<std::string> externals_;
     std::vector<expectation> rows_;

@@ -3,6 +3,10 @@
 // with wireguard-go. Both must look the same when they are read. Without root it skips.
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +17,7 @@
 
 #include "kernel/netns_fixture.hpp"
 #include "services/spawn.hpp"
+#include "weft/apply/apply.hpp"
 #include "weft/core/secret.hpp"
 #include "weft/netlink/key_file.hpp"
 #include "weft/netlink/wireguard.hpp"
@@ -185,6 +190,92 @@ void handshake(bool go) {
     CHECK(!probe::icmp(hosts.handle(hosts.a), *parse_ip(hosts.b.address), 56, false, std::chrono::seconds(2)).value().replied);
 }
 
+// The mounts of this thread alone, so that the supervisor is not the machine's; given back at the end.
+struct own_run {
+    int former = ::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    fs::path folder = fs::current_path();
+    own_run() {
+        REQUIRE(former >= 0);
+        REQUIRE(::unshare(CLONE_NEWNS) == 0);
+        REQUIRE(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        for (const char* own : {"/run/weft", "/var/lib/weft"}) {
+            fs::create_directories(own);
+            REQUIRE(::mount("tmpfs", own, "tmpfs", 0, nullptr) == 0);
+        }
+    }
+    ~own_run() {
+        ::setns(former, CLONE_NEWNS);
+        ::close(former);
+        fs::current_path(folder);
+    }
+};
+
+// The whole way of `weft apply`: made, changed by one peer, observed, and taken off. What is observed is the same whoever serves.
+void applied(bool go) {
+    const key_folder keys;
+    const scoped_namespace space("wga");
+    const own_run mounts;
+    weft::link l;
+    l.name = "wc" + std::to_string(::getpid());
+    l.mtu = 1420;
+    l.group = weft_link_group;
+    l.alias = "weft:wgtest/nodes/vpn/vpn";
+    l.up = true;
+    wireguard_options o;
+    o.public_key = keys.make("own");
+    o.key_file = keys.path + "/own";
+    o.port = 51820;
+    o.userspace = go;
+    for (const char* name : {"a", "b"}) {
+        wireguard_peer p;
+        p.public_key = keys.make(name);
+        p.allowed = {{advance(*parse_ip("10.8.0.2"), static_cast<std::int64_t>(o.peers.size())), 32}};
+        p.keepalive = 25;
+        o.peers.push_back(p);
+    }
+    std::sort(o.peers.begin(), o.peers.end(), [](const auto& x, const auto& y) { return x.public_key < y.public_key; });
+    const auto state_with = [&](std::size_t peers) {
+        auto with = o;
+        with.peers.resize(peers);
+        host_state wanted;
+        wanted.fabric = "wgtest";
+        wanted.node = "vpn";
+        wanted.namespaces.push_back({});
+        wanted.namespaces[0].links.push_back(l);
+        wanted.namespaces[0].links[0].options = with;
+        return wanted;
+    };
+    const apply::place where{space.name, "/nonexistent"};
+    bool made = false;
+    for (const std::size_t peers : {1, 2, 1}) {
+        const auto wanted = state_with(peers);
+        const auto done = apply::apply(where, [&] { return result<host_state>(wanted); }, {});
+        if (!done) FAIL(done.error().message());
+        CHECK(done->steps == (made ? 1 : 2));  // it is made down, and raised once it is whole
+        made = true;
+        const auto again = apply::apply(where, [&] { return result<host_state>(wanted); }, {});
+        REQUIRE(again.has_value());
+        CHECK(again->steps == 0);
+        CHECK(again->netlink_writes == 0);
+        const auto seen = apply::observe(where, wanted).value();
+        CHECK(seen.services.empty());
+        const auto& links = seen.namespaces.at(0).links;
+        const auto at = std::find_if(links.begin(), links.end(), [&](const auto& one) { return one.name == l.name; });
+        REQUIRE(at != links.end());
+        // All that `weft show` prints of it.
+        CHECK(kind_name(at->options) == "wireguard");
+        CHECK((at->up && at->mtu == l.mtu && at->group == l.group && at->alias == l.alias && !at->mac && at->master.empty()));
+        CHECK(without_files(std::get<wireguard_options>(at->options)) == without_files(std::get<wireguard_options>(wanted.namespaces[0].links[0].options)));
+    }
+    host_state nothing;
+    nothing.fabric = "wgtest";
+    nothing.node = "vpn";
+    nothing.namespaces.push_back({});
+    const auto off = apply::apply(where, [&] { return result<host_state>(nothing); }, {});
+    if (!off) FAIL(off.error().message());
+    for (const auto& one : space.session().links().value()) CHECK(one.name != l.name);
+}
+
 bool kernel_has_it() {
     const scoped_namespace probe("wgp");
     return netlink::kernel_has_wireguard(probe.handle()).value();
@@ -202,6 +293,18 @@ TEST_CASE("WireGuard by wireguard-go: handshake, a thousand peers, and one that 
     if (!may_make_namespaces()) return;
     if (std::system("command -v wireguard-go >/dev/null") != 0) return skip("no wireguard-go");
     handshake(true);
+}
+
+TEST_CASE("apply with WireGuard of the kernel, as show tells it", "[wireguard-kernel]") {
+    if (!may_make_namespaces()) return;
+    if (!kernel_has_it()) return skip("this kernel has no WireGuard");
+    applied(false);
+}
+
+TEST_CASE("apply with wireguard-go, as show tells it: the same", "[wireguard-go]") {
+    if (!may_make_namespaces()) return;
+    if (std::system("command -v wireguard-go >/dev/null") != 0) return skip("no wireguard-go");
+    applied(true);
 }
 
 TEST_CASE("a key file that is no longer what was planned for changes nothing", "[wireguard-go]") {

@@ -118,6 +118,20 @@ def test_a_peer_added_by_hand_goes_and_one_removed_comes_back(lab):
     eventually(lambda: reaches(lab), 20)
 
 
+@pytest.mark.parametrize("how", ["route", "masquerade"])
+def test_clients_reach_fixed_addresses_where_the_file_asks_for_it(file, how):
+    wide = text().replace("pool: 10.8.0.0/24", f"pool: 10.8.0.0/24\n      return: {how}\n      fixed: true")
+    wide = wide.replace("proj_two:\n    networks: { net1: { cidr: 50.50.1.0/24 } }", "proj_two:\n    networks: { net1: { cidr: 50.50.3.0/24 } }")
+    standing = Lab(file(wide.replace("address: 50.50.1.21", "address: 50.50.3.21")))
+    try:
+        fixed = [c for c in standing.cells() if c["from"] == "road1" and c["via"] == "fixed"]
+        assert len(fixed) == 4 and all(c["expected"] == "reachable" for c in fixed)
+        standing.assert_green()
+        assert standing.writes("vpn") == standing.writes("network") == NOTHING
+    finally:
+        standing.down()
+
+
 def wireguard_go(lab):
     """Its process, found by the namespace of the node."""
     inode = lab.run("vpn", "readlink", "/proc/self/ns/net").stdout.strip()
