@@ -40,7 +40,9 @@ secret::~secret() {
 void secret::reserve(std::size_t size) {
     if (size <= room_) return;
     ready();
-    const auto room = std::max<std::size_t>({size, room_ * 2, key_size});
+    // The heap puts the end of a block at a guard page, so that only a round size begins at an aligned address.
+    constexpr std::size_t alignment = 64;
+    const auto room = (std::max<std::size_t>({size, room_ * 2, key_size}) + alignment - 1) / alignment * alignment;
     auto* fresh = static_cast<std::uint8_t*>(sodium_malloc(room));
     if (fresh == nullptr) throw std::bad_alloc();
     std::memset(fresh, 0, room);

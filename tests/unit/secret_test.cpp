@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -117,6 +118,14 @@ TEST_CASE("a secret lies in pages that are locked and in no core dump", "[secret
         else if (inside && line.starts_with("VmFlags:")) flags = line;
     }
     CHECK_THAT(flags, Catch::Contains(" dd") && Catch::Contains(" lo"));  // VM_DONTDUMP, VM_LOCKED
+}
+
+TEST_CASE("a secret of any size is aligned for what is read out of it", "[secret]") {
+    for (std::size_t size = 1; size < 200; ++size) {
+        secret s;
+        s.resize(size);
+        CHECK(reinterpret_cast<std::uintptr_t>(s.data()) % alignof(std::max_align_t) == 0);
+    }
 }
 
 TEST_CASE("fingerprints tell keys apart", "[secret]") {
