@@ -105,7 +105,6 @@ result<report> apply_locked(const place& where, const host_state& given, const s
     host_state wanted = given;
     bool agreed = !caller.before, again = false;
     change_checks checks(where, caller.announce && !caller.choose ? wanted.checks : std::vector<host_check>{});
-    const auto header = header_for("apply", wanted.fabric, wanted.node, caller);
     // Flows that only the switch itself refuses cost the ports that they serve; each turn of the loop takes out one or more of these.
     for (;;) {
         std::vector<error> others;
@@ -117,13 +116,16 @@ result<report> apply_locked(const place& where, const host_state& given, const s
             if (auto ok = caller.before(*p); !ok) return ok.error();
             agreed = true;
         }
-        const bool in_place = p->empty() && others.empty();
+        const auto missing = p->steps.size();
         if (caller.choose) caller.choose(*p, others);
+        auto header = header_for("apply", wanted.fabric, wanted.node, caller);
+        // With a part of what it lacks the node is not what it is to be remembered as.
+        header.whole = others.empty() && p->steps.size() == missing;
+        if (!header.whole) header.fabric_after.reset();
         if (p->empty()) {
-            if (!in_place) return nothing_done(*p);
+            if (!header.whole) return nothing_done(*p);
             if (auto ok = renew_memory(header); !ok) return ok.error();
-            note_final(header);
-            forget_cut_off(where, header);
+            make_final(where, header, {});
             return nothing_done(*p);
         }
         const counters start;
@@ -215,8 +217,7 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     header.fabric_after = "";
     if (!p->empty()) return run_once(where, header, *p);
     if (auto ok = renew_memory(header); !ok) return ok.error();
-    note_final(header);
-    forget_cut_off(where, header);
+    make_final(where, header, {});
     return nothing_done(*p);
 }
 

@@ -89,7 +89,7 @@ json::value header_of(const place& where, const journal_header& h) {
     json::object o{{"journal", version}, {"boot", boot_id()}, {"host", host_id()}, {"netns", where.netns},
                    {"ovs_rundir", where.ovs_rundir}, {"pid", ::getpid()}, {"verb", h.verb}, {"fabric", h.fabric},
                    {"node", h.node}, {"confirm", h.confirm}, {"settings", h.settings_before},
-                   {"fabric_before", h.fabric_before}, {"forget_settings", h.forget_settings}, {"values", values_text(h)}};
+                   {"fabric_before", h.fabric_before}, {"forget_settings", h.forget_settings}, {"whole", h.whole}, {"values", values_text(h)}};
     if (h.fabric_after) o["fabric_after"] = *h.fabric_after;
     return o;
 }
@@ -123,6 +123,7 @@ found_journal with_header(const json::object& o) {
     h.settings_before = text("settings");
     h.fabric_before = text("fabric_before");
     h.forget_settings = o.at("forget_settings").as_bool();
+    h.whole = o.at("whole").as_bool();
     if (o.contains("fabric_after")) h.fabric_after = text("fabric_after");
     auto values = host_state_from_json(text("values"));
     if (!values) throw exception(values.error());

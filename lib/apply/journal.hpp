@@ -23,6 +23,7 @@ struct journal_header {
     std::string settings_before, fabric_before;  // files of records.hpp, as text; "" is none
     std::optional<std::string> fabric_after;     // unset: as before
     bool forget_settings = false;                // the run ends with no settings remembered
+    bool whole = true;                           // all that the node lacks is in the plan: with the end of it the node is made
     std::map<std::string, std::vector<ovs::flow>> flows;  // of bridges that the plan removes
     std::vector<moved_object> given_back;        // from a bridge to its NIC: no longer to be remembered after the run
 };

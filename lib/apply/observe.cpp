@@ -134,8 +134,8 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
     for (const auto& n : wanted.namespaces) {
         if (n.name.empty() || !exist.contains(n.name)) continue;
         if (!ours.contains(n.name)) {
-            return error{errc::foreign_object, "plan", "namespace " + n.name,
-                         "the name is taken by a namespace that weft did not make; nothing was changed", 0};
+            seen.foreign_namespaces.push_back(n.name);
+            continue;
         }
         names.insert(n.name);
     }

@@ -60,8 +60,7 @@ result<void> sweep_namespaces() {
 // All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
 result<void> finish(const place& where, const found_journal& found) {
     if (auto ok = renew_memory(found.header); !ok) return ok;
-    forget_cut_off(where, found.header);
-    forget_removed(found.header, found.plan.steps);
+    make_final(where, found.header, found.plan.steps);
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
@@ -186,8 +185,7 @@ result<recovery> confirm(const place& where) {
     if (!log) return log.error();
     if (auto ok = log->close(); !ok) return ok.error();
     // Only now: a change that is undone after all needs its leases.
-    forget_cut_off(where, found->header);
-    forget_removed(found->header, found->plan.steps);
+    make_final(where, found->header, found->plan.steps);
     return about(recovery::kind::finished, *found);
 }
 

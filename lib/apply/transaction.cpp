@@ -162,11 +162,6 @@ result<void> restore_memory(const journal_header& h, bool all) {
     return remember_text(h.fabric, h.node, h.fabric_before);
 }
 
-void forget_cut_off(const place& where, const journal_header& h) {
-    const auto suffix = suffix_of(where), run = cut_off_run(suffix);
-    if (run.ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
-}
-
 result<void> renew_memory(const journal_header& h) {
     if (h.forget_settings) {
         if (auto ok = restore_settings(h.fabric, h.node, {}); !ok) return ok;
@@ -176,8 +171,12 @@ result<void> renew_memory(const journal_header& h) {
     return remember_text(h.fabric, h.node, *h.fabric_after);
 }
 
-void forget_removed(const journal_header& h, const std::vector<step>& steps) {
-    note_final(h);
+void make_final(const place& where, const journal_header& h, const std::vector<step>& steps) {
+    if (h.whole) {
+        const auto suffix = suffix_of(where), run = cut_off_run(suffix);
+        if (run.ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
+        note_final(h);
+    }
     if (h.forget_settings) services::forget(h.fabric);
     for (const auto& s : steps)
         if (!s.after)
@@ -252,8 +251,7 @@ result<void> transaction::finish() {
     // Whoever finds no such record undoes the run, which nobody has seen to be what was wanted.
     if (auto ok = header_.confirm == 0 ? journal_.complete() : journal_.pending(deadline); !ok) return take_back(ok.error());
     if (header_.confirm != 0) return {};
-    forget_cut_off(where_, header_);
-    forget_removed(header_, plan_.steps);
+    make_final(where_, header_, plan_.steps);
     return journal_.close();
 }
 

@@ -42,9 +42,8 @@ result<std::string> take_back_seen(const place&, const journal_header&, const st
 // The node's memory as it was before a run, or as it shall be after it. What was found stays known for what is not undone (`all`: nothing is).
 result<void> restore_memory(const journal_header&, bool all);
 result<void> renew_memory(const journal_header&);
-// The node is made: no run is to be taken up again that a restart had cut off.
-void forget_cut_off(const place&, const journal_header&);
-// The change is final: what services that it removed had kept (leases) goes.
-void forget_removed(const journal_header&, const std::vector<step>&);
+// The change is final, after renew_memory: what services that it removed had kept (leases) goes. Where it was whole the node is made, too: no
+// run is to be taken up again that a restart had cut off, and its file is no longer one that was never confirmed.
+void make_final(const place&, const journal_header&, const std::vector<step>&);
 
 }  // namespace weft::apply

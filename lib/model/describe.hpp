@@ -41,7 +41,7 @@ BOOST_DESCRIBE_STRUCT(service, (), (name, kind, space, argv, files, listens_in, 
 BOOST_DESCRIBE_STRUCT(quarantined_port, (), (port, reason))
 BOOST_DESCRIBE_STRUCT(host_check, (), (kind, target, port, space, device, full_mtu, mtu))
 BOOST_DESCRIBE_STRUCT(moved_object, (), (nic, bridge, what))
-BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined, checks, moved))
+BOOST_DESCRIBE_STRUCT(host_state, (), (fabric, node, namespaces, bridges, flows, services, pending, quarantined, checks, moved, foreign_namespaces))
 BOOST_DESCRIBE_STRUCT(namespace_object, (), (name, contents))
 BOOST_DESCRIBE_STRUCT(sysctl_object, (), (key, value))
 

@@ -42,8 +42,12 @@ public:
         if (others_ != nullptr)
             for (const auto& b : seen_.bridges)
                 if (wanted_bridges_.like(b) && !marked(b.external_ids)) taken_[""].insert(b.name);
+        for (const auto& name : seen_.foreign_namespaces)
+            if (auto ok = in_the_way({errc::foreign_object, "plan", "namespace " + name,
+                                      "the name is taken by a namespace that weft did not make; nothing was changed", 0}); !ok) return ok.error();
         const index seen(seen_.namespaces), wanted(wanted_.namespaces);
         for (const auto& want : wanted_.namespaces) {
+            if (space_taken(want.name)) continue;
             const auto* have = seen.like(want);
             if (!have) add(want.name, std::nullopt, namespace_object{want.name, std::nullopt});
             if (auto ok = one_namespace(have ? *have : nothing, want); !ok) return ok.error();
@@ -70,6 +74,7 @@ private:
     void services() {
         const index seen(seen_.services), wanted(wanted_.services);
         for (const auto& w : wanted_.services) {
+            if (space_taken(w.space)) continue;
             const auto* h = seen.like(w);
             if (!h) add(w.space, std::nullopt, w);
             else if (*h != w) add(w.space, *h, w);
@@ -147,6 +152,7 @@ private:
             const auto* h = seen.like(w);
             // Born with its peer, whose name is taken: it cannot be, nor what is on it.
             if (!h && made_with_its_peer(scope, w) && taken_[""].contains(std::get<veth_options>(w.options).peer)) taken.insert(w.name);
+            if (others_ != nullptr && peer_taken(w, h)) taken.insert(w.name);
             if (!h || std::holds_alternative<physical_options>(w.options) || ours(*h)) continue;
             if (auto ok = in_the_way(foreign("link", w.name, scope)); !ok) return ok;
             taken.insert(w.name);
@@ -212,6 +218,21 @@ private:
     bool peer_lost(const link& l) const {
         const auto* veth = std::get_if<veth_options>(&l.options);
         return veth && !veth->peer_namespace.empty() && !seen_namespaces_.find(veth->peer_namespace);
+    }
+
+    bool space_taken(const std::string& name) const {
+        const auto& taken = seen_.foreign_namespaces;
+        return std::find(taken.begin(), taken.end(), name) != taken.end();
+    }
+
+    // The place that the peer of this one would have is somebody else's. One that stands has its peer somewhere; it only waits for the
+    // namespace to be ours again.
+    bool peer_taken(const link& l, const link* stands) const {
+        const auto* veth = std::get_if<veth_options>(&l.options);
+        if (!veth || veth->peer_namespace.empty()) return false;
+        if (space_taken(veth->peer_namespace)) return true;
+        const auto* space = stands ? nullptr : seen_namespaces_.find(veth->peer_namespace);
+        return space && std::any_of(space->links.begin(), space->links.end(), [&](const link& one) { return one.name == veth->peer && !ours(one); });
     }
 
     // A veth end outside the host's own namespace is made by the message that makes the other end there.

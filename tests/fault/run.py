@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the tests of faults in several labs at once: file by file, or, exhaustively, test by test and node by node. An exhaustive run can be taken
-up again where it ended: what has passed is kept in the folder given, by commit, and its result is written to docs/exhaustive.md.
+up again where it ended, on another machine too: the result of each part is written to docs/exhaustive.md as soon as it is there, with the commit and
+a hash of all that was tested, and holds as long as that hash is the same. Within a part the points that have passed are kept in the folder given.
 
     run.py FOLDER [PYTEST ARGUMENTS…]
 
 The environment: WEFT_LABS, how many labs stand at once (3); WEFT_EXHAUSTIVE=1; WEFT_TIME, seconds after which nothing more is begun (none)."""
 import collections
 import concurrent.futures
-import datetime
+import hashlib
 import os
 import pathlib
 import re
@@ -38,13 +39,22 @@ def chunk_of(item):
     if not EXHAUSTIVE:
         return file
     node = next((n for n in NODES if re.search(rf"[\[-]{n}[\]-]", test)), "")
+    if file.endswith("test_confirm.py"):  # many small ones, of which each waits more than it works
+        return f"{file}:: {node}"
     return f"{file}::{test.split('[')[0]} {node}"
 
 
-def commit():
-    def git(*words):
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    return git("rev-parse", "--short", "HEAD") + ("-changed" if git("status", "--porcelain", "-uno", "--", "lib", "include", "bindings", "tests") else "")
+def git(*words):
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+TESTED = ["lib", "include", "bindings/cli", "examples/fabrics", "tests/program/labs.py"]
+SHARED = [f"tests/fault/{name}.py" for name in ["conftest", "faults", "proxy", "seen", "cycles"]]
+
+
+def tree_of(chunk):
+    """The content of all that a part tests and is made of."""
+    return hashlib.sha256(git("ls-files", "-s", *TESTED, *SHARED, chunk.split("::")[0]).encode()).hexdigest()[:12]
 
 
 def run(name, items, folder):
@@ -53,29 +63,51 @@ def run(name, items, folder):
     began = time.monotonic()
     environment = {**os.environ}
     if EXHAUSTIVE:
-        environment["WEFT_FAULT_PROGRESS"] = str(folder / "points")
+        environment["WEFT_FAULT_PROGRESS"] = str(points_of(name, folder))
     process = pytest("-q", "-rs", "--durations=5", *items, env=environment)
     said = process.communicate()[0]
     return name, process.returncode, time.monotonic() - began, said
 
 
+def points_of(name, folder):
+    return folder / f"{re.sub('[^a-z0-9_]+', '-', name.removeprefix('tests/fault/'))}.{tree_of(name)}"
+
+
+RESULTS = ROOT / "docs" / "exhaustive.md"
+HEAD = """# The exhaustive run
+
+Written by `script/test --exhaustive`: every point of every test of `tests/fault`, in parallel labs. What it proves stands in
+[faults.md](faults.md). A run may end before all is done; the next one goes on, on any machine. A part that passed counts as long as all that it
+tests and is made of (`tree`) is what it was at its commit.
+"""
+
+
+def earlier_results():
+    """Lines of parts that passed, by part, whatever has changed since."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| test_")]
+    return {f"tests/fault/{r[0]}": r for r in rows if len(r) == 6 and r[2] == "passed"}
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1]) / commit()
+    folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    passed_file = folder / "passed"
-    passed = set(passed_file.read_text().splitlines()) if EXHAUSTIVE and passed_file.exists() else set()
     chunks = collections.defaultdict(list)
     for item in collected(sys.argv[2:]):
         chunks[chunk_of(item)].append(item)
     if not chunks:
         sys.exit("no tests were found")
+    kept = EXHAUSTIVE and len(sys.argv) == 2
+    if kept and git("status", "--porcelain", "-uno", "--", *TESTED, "tests/fault"):
+        sys.exit("what is to be tested is not committed: a result would be of no commit")
+    results = {n: r for n, r in earlier_results().items() if n in chunks and r[5] == tree_of(n)} if kept else {}
     # Where the time may be too short for all, what is killed and what fails come first, and what waits for daemons last. Of these a network
     # node has most points, and begins first.
     order = ["kill", "fail", "cycles", "undo", "confirm", "journal", "limits", "syscalls", "reused", "ovsdb_proxy", "ovs_daemons"]
     def turn(chunk):
         file = re.search(r"test_(\w+)\.py", chunk)[1]
         return order.index(file) if file in order and EXHAUSTIVE else 0, not chunk.endswith(" network"), -len(chunks[chunk])
-    waiting = sorted((c for c in chunks if c not in passed), key=turn)
+    waiting = sorted((c for c in chunks if c not in results), key=turn)
     failed, left = [], []
     with concurrent.futures.ThreadPoolExecutor(LABS) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run, c, chunks[c], folder) for c in waiting]):
@@ -83,31 +115,29 @@ def main():
             if status == 0:
                 print(f"passed {name} ({len(chunks[name])} tests, {seconds:.0f} s)", flush=True)
                 print("".join(f"  {line}\n" for line in said.splitlines() if line.startswith("SKIPPED")), end="", flush=True)
-                if EXHAUSTIVE:
-                    passed.add(name)
-                    with open(passed_file, "a") as log:
-                        log.write(name + "\n")
-                continue
-            (left if status is None else failed).append(name)
-            print(f"{'left' if status is None else 'FAILED'} {name}\n{said}", flush=True)
-    if EXHAUSTIVE and len(sys.argv) == 2:
-        write(folder, chunks, passed, failed, left)
+            else:
+                (left if status is None else failed).append(name)
+                print(f"{'left' if status is None else 'FAILED'} {name}\n{said}", flush=True)
+            if kept and status is not None:
+                points = points_of(name, folder)
+                count = len(set(points.read_text().splitlines())) if points.exists() else 0
+                results[name] = [name.replace("tests/fault/", ""), len(chunks[name]), "failed" if status else "passed", count or "", git("rev-parse", "--short", "HEAD"), tree_of(name)]
+                write(chunks, results)
     print(f"{len(chunks) - len(failed) - len(left)} of {len(chunks)} parts passed, {len(failed)} failed, {len(left)} left")
     sys.exit(1 if failed or left else 0)
 
 
-def write(folder, chunks, passed, failed, left):
-    points = collections.Counter(line.rsplit(" ", 1)[0] for line in (folder / "points").read_text().splitlines()) if (folder / "points").exists() else {}
-    text = ["# The exhaustive run", "",
-            "Written by `script/test --exhaustive`: every point of every test of `tests/fault`, in parallel labs. What it proves stands in",
-            "[faults.md](faults.md). A run may end before all is done; the next one of the same commit goes on.", "",
-            f"Commit `{folder.name}`, {datetime.date.today()}: {len(passed)} of {len(chunks)} parts passed, {len(failed)} failed, {len(left)} left; "
-            f"{sum(points.values())} points.", "", "| part | tests | result |", "|---|---|---|"]
+def write(chunks, results):
+    count = collections.Counter(str(results[n][2]) if n in results else "left" for n in chunks)
+    points = sum(int(r[3] or 0) for r in results.values())
+    text = [HEAD, f"{count['passed']} of {len(chunks)} parts passed, {count['failed']} failed, {count['left']} left; {points} points.", "",
+            "| part | tests | result | points | commit | tree |", "|---|---|---|---|---|---|"]
     for name in sorted(chunks):
-        result = "passed" if name in passed else "failed" if name in failed else "left"
-        text.append(f"| {name.replace('tests/fault/', '')} | {len(chunks[name])} | {result} |")
-    text += ["", "| points of | number |", "|---|---|", *(f"| {label} | {number} |" for label, number in sorted(points.items()))]
-    (ROOT / "docs" / "exhaustive.md").write_text("\n".join(text) + "\n")
+        row = results.get(name, [name.replace("tests/fault/", ""), len(chunks[name]), "left", "", "", ""])
+        text.append("| " + " | ".join(str(cell) for cell in row) + " |")
+    new = RESULTS.with_suffix(".new")
+    new.write_text("\n".join(text) + "\n")
+    new.replace(RESULTS)
 
 
 main()

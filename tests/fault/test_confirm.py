@@ -197,6 +197,9 @@ def test_where_nothing_was_ever_confirmed_the_boot_leaves_the_node_alone(node, s
         refused = node.apply("--boot", expect=3)
         assert "was not confirmed" in refused.stderr and "no other was ever confirmed" in refused.stderr
         assert_same(node.seen(), states[node.name][0])
+        watched = node.run("timeout", 3, PROGRAM, "watch", node.lab.file, "--node", node.name, "--heal", expect=None).stdout
+        assert "was not confirmed, and no other ever was" in watched
+        assert_same(node.seen(), states[node.name][0])
         node.apply("--confirm", 60)
         node.weft("confirm")
         assert "nothing to do" in node.apply("--boot").stdout

@@ -148,6 +148,53 @@ def test_what_others_put_into_a_place_of_ours_is_told_and_left_and_everything_el
     lab.assert_green()
 
 
+def assert_rest_is_healed(lab, watch):
+    """Beside what is left to others, and with a part of it alone the node is not taken for made."""
+    record = "/var/lib/weft/earlier-boot"
+    lab.run(NODE, "sh", "-ec", f"printf 'apply grizzly {NODE}' >{record}")
+    before = len(watch.said)
+    lab.run(NODE, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0")
+    watch.hear("repaired", "sysctl", "arp_ignore", since=before)
+    assert lab.run(NODE, "cat", record).stdout == f"apply grizzly {NODE}"
+    return record
+
+
+def assert_made_again(lab, watch, record, before):
+    watch.hear("well", since=before, seconds=20)
+    eventually(lambda: in_place(lab), 20)
+    eventually(lambda: lab.run(NODE, "cat", record, expect=None).stdout == "")
+    assert lab.run(NODE, "cat", record, expect=None).stdout == ""
+    lab.assert_green()
+
+
+def test_the_inner_end_of_a_veth_in_the_hands_of_others_stops_no_other_repair(lab, start):
+    watch = start("--heal")
+    space, leg = router(lab)
+    outer = f"tap{leg[3:]}"
+    take = f"ip link del {outer}; ip -n {space} link add {leg} type bridge"
+    eventually(lambda: lab.run(NODE, "sh", "-ec", take, expect=None).returncode == 0)
+    assert f"link {leg} in {space}: the name is taken" in watch.hear("trouble")["detail"]
+    record = assert_rest_is_healed(lab, watch)
+    assert lab.run(NODE, "ip", "link", "show", outer, expect=None).returncode != 0
+    before = len(watch.said)
+    lab.run(NODE, "ip", "-n", space, "link", "del", leg)
+    assert_made_again(lab, watch, record, before)
+
+
+def test_a_namespace_of_others_under_a_name_of_ours_stops_no_other_repair(lab, start):
+    watch = start("--heal")
+    space, leg = router(lab)
+    # Whoever makes a namespace has no record of weft's.
+    take = f"ip netns del {space}; rm -f /run/weft/netns/{space}; ip netns add {space}; rm -f /run/weft/netns/{space}"
+    eventually(lambda: "is taken" in (lab.run(NODE, "sh", "-ec", take, expect=None), lab.on(NODE, "plan", expect=None).stderr)[1], 20)
+    assert f"namespace {space}: the name is taken" in watch.hear("trouble")["detail"]
+    record = assert_rest_is_healed(lab, watch)
+    assert "lo" == lab.run(NODE, "ip", "-n", space, "-br", "link").stdout.split()[0] and leg not in lab.run(NODE, "ip", "-n", space, "link").stdout
+    before = len(watch.said)
+    lab.run(NODE, "ip", "netns", "del", space)
+    assert_made_again(lab, watch, record, before)
+
+
 def test_what_is_changed_or_deleted_by_hand_comes_back_and_is_told(lab, start):
     watch = start("--heal")
     for what, command, kind, name in changes(lab):

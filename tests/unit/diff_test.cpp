@@ -165,6 +165,64 @@ TEST_CASE("what others have of the wanted names is left to them on demand, with 
     }
 }
 
+namespace {
+
+// Names of what a plan that leaves to others what they have touches, and what it leaves.
+std::pair<std::set<std::string>, std::vector<std::string>> beside_others(const host_state& seen, const host_state& wanted) {
+    std::vector<error> others;
+    const auto p = diff(seen, wanted, &others).value();
+    std::set<std::string> touched;
+    for (const auto& step : p.steps) touched.insert(step.object_name());
+    std::vector<std::string> left;
+    for (const auto& o : others) left.push_back(o.object);
+    return {touched, left};
+}
+
+}  // namespace
+
+TEST_CASE("a namespace of others under a wanted name is left to them on demand, with both ends of what leads into it and what runs there") {
+    auto s = seen_with_nic();
+    s.foreign_namespaces = {"qrouter-1"};
+    auto w = wanted_with_veth();
+    service served{};
+    served.name = "dns";
+    served.space = "qrouter-1";
+    w.services.push_back(served);
+    served.name = "other";
+    served.space = "";
+    w.services.push_back(served);
+    const auto refused = diff(s, w);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().object == "namespace qrouter-1");
+    CHECK(refused.error().detail == "the name is taken by a namespace that weft did not make; nothing was changed");
+
+    auto [touched, left] = beside_others(s, w);
+    CHECK(left == std::vector<std::string>{"namespace qrouter-1"});
+    CHECK(touched == std::set<std::string>{"eth0", "netdev weft", "10.10.10.52/24 dev eth0", "other"});
+    // An end that outlived its namespace waits as it is.
+    s.namespaces[0].links.push_back(w.namespaces[0].links[1]);
+    s.namespaces[0].links.back().mtu = 1300;
+    CHECK(beside_others(s, w).first == touched);
+}
+
+TEST_CASE("the place of a veth's inner end in the hands of others keeps the outer one from being made, and nothing else") {
+    auto s = seen_with_nic();
+    namespace_state inside;
+    inside.name = "qrouter-1";
+    weft::link theirs{};
+    theirs.name = "qr-1";
+    theirs.options = bridge_options{};
+    inside.links.push_back(theirs);
+    s.namespaces.push_back(inside);
+    const auto w = wanted_with_veth();
+    const auto [touched, left] = beside_others(s, w);
+    CHECK(left == std::vector<std::string>{"link qr-1 in qrouter-1"});
+    CHECK(touched == std::set<std::string>{"eth0", "netdev weft", "10.10.10.52/24 dev eth0"});
+    // Where nobody is in the way, the pair is made.
+    s.namespaces[1].links.clear();
+    CHECK(beside_others(s, w).first.contains("tap1"));
+}
+
 TEST_CASE("a device that went is plugged anew where the switch believes to have it open, and with its number") {
     auto s = seen_with_nic();
     auto w = wanted_with_veth();

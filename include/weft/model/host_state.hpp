@@ -57,6 +57,7 @@ struct host_state {
     std::vector<quarantined_port> quarantined;  // told, and no error of the node
     std::vector<host_check> checks;  // in the order of the file; what is seen of a host has none
     std::vector<moved_object> moved;  // seen only
+    std::vector<std::string> foreign_namespaces;  // seen only: names that are wanted and that somebody else has
     friend bool operator==(const host_state&, const host_state&) = default;
 };
 
