@@ -120,12 +120,16 @@ std::string remains_of(const std::vector<step>& steps) {
 
 using observer = std::function<result<host_state>(const place&, const host_state&)>;
 
-result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& begun, const observer& look) {
+using ports = std::set<std::pair<std::string, std::string>>;
+
+// Of what was moved to bridges only that may go back which is on one of `plugged`.
+result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& begun, const ports& plugged, const observer& look) {
     constexpr int rounds = 3;  // the second finds what the first could not, as a port had no number yet
     std::string said;
     for (int round = 0;; ++round) {
-        const auto seen = look(where, named_by(begun, h.fabric, h.node));
+        auto seen = look(where, named_by(begun, h.fabric, h.node));
         if (!seen) return seen.error();
+        std::erase_if(seen->moved, [&](const moved_object& m) { return !plugged.contains({m.nic, m.bridge}); });
         std::string taken;
         auto back = take_back_beside_others(*seen, begun, h.flows, h.fabric, h.node, taken);
         if (!back) return back.error();
@@ -143,10 +147,11 @@ result<std::string> take_back_seen(const place& where, const journal_header& h, 
     std::string told;
     auto whole = left_to_others(begun, told);
     if (!whole) return whole.error();
-    auto all = take_back_in_rounds(where, h, *whole, &observe);
+    const auto plugged = plugged_by(begun);
+    auto all = take_back_in_rounds(where, h, *whole, plugged, &observe);
     if (all) return told + *all;
     const auto parts = without_switch(*whole, moved_by(h));
-    auto part = take_back_in_rounds(where, h, parts.kernel, [&](const place& place, const host_state& wanted) {
+    auto part = take_back_in_rounds(where, h, parts.kernel, plugged, [&](const place& place, const host_state& wanted) {
         auto seen = observe_kernel(place, wanted);
         if (seen) std::erase_if(seen->moved, [&](const moved_object& m) { return !parts.userspace.contains(m.bridge); });
         return seen;

@@ -337,6 +337,22 @@ result<plan> take_back(const host_state& seen, const std::vector<step>& steps, c
     return p;
 }
 
+std::set<std::pair<std::string, std::string>> plugged_by(const std::vector<step>& steps) {
+    std::set<std::pair<std::string, std::string>> pairs;
+    for (const auto& s : steps) {
+        if (s.before && s.after) {
+            const auto *was = std::get_if<link>(&*s.before), *is = std::get_if<link>(&*s.after);
+            if (was != nullptr && is != nullptr && was->master != is->master) pairs.insert({{was->name, was->master}, {is->name, is->master}});
+            continue;
+        }
+        const auto& o = s.after ? *s.after : *s.before;
+        if (const auto* port = std::get_if<ovs::port_row>(&o)) pairs.emplace(port->name, s.scope);
+        if (const auto* bridge = std::get_if<ovs::bridge_row>(&o))
+            for (const auto& port : bridge->ports) pairs.emplace(port.name, bridge->name);
+    }
+    return pairs;
+}
+
 bool in_switch(const step& s) {
     const auto& o = s.after ? *s.after : *s.before;
     return std::holds_alternative<ovs::bridge_row>(o) || std::holds_alternative<ovs::port_row>(o) || std::holds_alternative<ovs::flow>(o);

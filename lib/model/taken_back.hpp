@@ -26,6 +26,10 @@ result<plan> take_back(const host_state& seen, const std::vector<step>& steps, c
 result<plan> take_back_beside_others(const host_state& seen, std::vector<step> steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                                      const std::string& fabric, const std::string& node, std::string& told);
 
+// NIC and bridge of every port that a step plugs or unplugs: what had moved from the one to the other may go back with it, and what moved
+// with no step of these stays where it is.
+std::set<std::pair<std::string, std::string>> plugged_by(const std::vector<step>&);
+
 // Whether it is of Open vSwitch's database or flows.
 bool in_switch(const step&);
 // The devices that an object of the kernel is, or lies on.

@@ -162,6 +162,26 @@ TEST_CASE("without the switch the kernel's part is taken back, but for what hang
     }
 }
 
+TEST_CASE("the ports that steps plug or unplug are known with their bridges, and what only changes a port or a link is none") {
+    weft::link nic{};
+    nic.name = "eth2";
+    auto in = nic, raised = nic;
+    in.master = "br-ex";
+    raised.up = true;
+    auto gone = bridge({port("theirs", {})});
+    gone.name = "br-old";
+    const auto untagged = port("vm1", {}), tagged = port("vm1", 7);
+    const std::vector<step> steps = {{"", nic, in, {}},
+                                     {"", nic, raised, {}},
+                                     {"br-int", std::nullopt, port("eth1", {}), {}},
+                                     {"br-tun", port("eth3", {}), std::nullopt, {}},
+                                     {"br-int", untagged, tagged, {}},
+                                     {"br-old", gone, std::nullopt, {}},
+                                     {"", sysctl_object{"net/ipv4/ip_forward", "0"}, sysctl_object{"net/ipv4/ip_forward", "1"}, {}}};
+    using pair = std::pair<std::string, std::string>;
+    CHECK(plugged_by(steps) == std::set<pair>{{"eth2", ""}, {"eth2", "br-ex"}, {"eth1", "br-int"}, {"eth3", "br-tun"}, {"theirs", "br-old"}});
+}
+
 TEST_CASE("of a row only the columns and keys come back that the step changed; a key that it added goes, one that others set since stays") {
     auto before = port("tap1", std::nullopt), after = port("tap1", 7);
     before.other_config["theirs"] = "old";
