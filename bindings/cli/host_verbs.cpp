@@ -40,15 +40,21 @@ std::string text_of(const std::string& path) {
     return text.str();
 }
 
-result<apply::report> apply_fabric(const options& o, const fabric& f) {
+// `made` becomes the state that the node was to have.
+result<apply::report> apply_fabric(const options& o, const fabric& f, host_state& made) {
     apply::say caller;
     if (!o.plan.empty())
         caller.before = [kept = text_of(o.plan)](const weft::plan& now) { return same_plan(kept, now); };
     caller.made_from = f;
     caller.confirm = o.confirm;
+    const auto compiled = [&](const fabric& from) {
+        auto state = compiled_here(o.place, from, o.node);
+        if (state) made = *state;
+        return state;
+    };
     // Under the host's lock: only then is a change that a restart cut off undone.
     const auto wanted = [&]() -> result<host_state> {
-        if (!o.boot || !apply::never_confirmed(f, o.node)) return compiled_here(o.place, f, o.node);
+        if (!o.boot || !apply::never_confirmed(f, o.node)) return compiled(f);
         const auto last = apply::remembered_fabric(f.name, o.node);
         if (!last && last.error().code != errc::not_found) return last.error();
         const std::string what = "the change to " + o.file + " was not confirmed, and is not applied again by itself";
@@ -58,7 +64,7 @@ result<apply::report> apply_fabric(const options& o, const fabric& f) {
         std::fprintf(stderr, "%sweft: %s: %s; what was confirmed last is; %s\n", ::getenv("JOURNAL_STREAM") ? "<4>" : "", o.node.c_str(), what.c_str(),
                      cure.c_str());
         caller.made_from = *last;
-        return compiled_here(o.place, *last, o.node);
+        return compiled(*last);
     };
     return apply::apply(o.place, wanted, caller);
 }
@@ -116,13 +122,11 @@ void tell_version(const apply::place& place) {
 }
 
 // Said aloud wherever a WireGuard link is spoken of: packets then pass a process of the host.
-void tell_wireguard_go(const std::string& device) {
-    std::printf("%s is served by wireguard-go, as this kernel has no WireGuard\n", device.c_str());
-}
 void tell_wireguard_go(const host_state& state) {
     for (const namespace_state& n : state.namespaces)
         for (const link& l : n.links)
-            if (const auto* device = std::get_if<wireguard_options>(&l.options); device && device->userspace) tell_wireguard_go(l.name);
+            if (const auto* device = std::get_if<wireguard_options>(&l.options); device && device->userspace)
+                std::printf("%s is served by wireguard-go, as this kernel has no WireGuard\n", l.name.c_str());
 }
 
 int print_report(const options& o, const apply::report& done, const char* nothing) {
@@ -266,9 +270,10 @@ int apply(const options& o) {
         fail(errc::invalid_input, "apply", o.file, "--boot is for a run that nobody stands behind; leave --confirm and --plan out");
     if (o.follow && o.confirm != 0)
         fail(errc::invalid_input, "apply", o.file, "--follow applies anew, which a change that waits forbids; leave --confirm out");
+    host_state made;
     const auto done = [&] {
         const uninterrupted run;
-        return apply_fabric(o, f);
+        return apply_fabric(o, f, made);
     }();
     // Trying again does not cure that, unlike a NIC that comes late.
     if (o.boot && !done && done.error().code == errc::stale && apply::never_confirmed(f, o.node)) {
@@ -276,7 +281,7 @@ int apply(const options& o) {
         return 3;
     }
     const int status = print_report(o, done.value(), "nothing to do");
-    if (!o.json && f.nodes.at(o.node).vpn) tell_wireguard_go(compiled_here(o.place, f, o.node).value());
+    if (!o.json) tell_wireguard_go(made);
     if (o.follow) follow_ports(o, f.name);
     return status;
 }

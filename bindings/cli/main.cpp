@@ -110,7 +110,8 @@ int run(int argc, char** argv) {
     vpn->require_subcommand(1);
     const verb* chosen = nullptr;
     for (const verb& v : verbs) {
-        CLI::App* sub = (!*v.group ? &app : *v.group == 'l' ? lab : vpn)->add_subcommand(v.name, v.help);
+        const std::string_view group = v.group;
+        CLI::App* sub = (group == "lab" ? lab : group == "vpn" ? vpn : &app)->add_subcommand(v.name, v.help);
         add_arguments(*sub, v, o);
         sub->callback([&chosen, &v] { chosen = &v; });
     }
@@ -124,7 +125,7 @@ int run(int argc, char** argv) {
     try {
         return chosen->run(o);
     } catch (const weft::exception& e) {
-        const bool on_host = (chosen->takes & takes_place) || *chosen->group == 'l';
+        const bool on_host = (chosen->takes & takes_place) || std::string_view(chosen->group) == "lab";
         if (e.error().code != weft::errc::permission_denied || !on_host) throw;
         return fail(std::string(e.what()) + "; " + chosen->name + " needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN)");
     }

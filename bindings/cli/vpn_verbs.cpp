@@ -46,7 +46,6 @@ void print_qr(const secret& text) {
 
 struct found_gateway {
     std::string name;
-    const node* at = nullptr;
     const vpn_gateway* vpn = nullptr;
     const vpn_peer* peer = nullptr;
 };
@@ -60,7 +59,7 @@ found_gateway gateway_of(const fabric& f, const options& o) {
             peers += (peers.empty() ? "" : ", ") + peer_name;
             if (peer_name != o.peer) continue;
             if (found.peer) fail(errc::invalid_input, "find peer", o.peer, "several gateways have it; --node says which");
-            found = {name, &n, &*n.vpn, &p};
+            found = {name, &*n.vpn, &p};
         }
     }
     if (!found.peer) fail(errc::not_found, "find peer", o.peer, peers.empty() ? "the fabric has no VPN peers" : "the fabric has " + peers);
@@ -88,17 +87,9 @@ std::string endpoint_of(const fabric& f, const vpn_gateway& v) {
     return {};
 }
 
-// What the client sends into the tunnel: the gateway's external network, and the tenants' networks where the file asks for them.
 std::string allowed_of(const fabric& f, const found_gateway& g) {
-    std::string out, network;
-    for (const auto& [name, nic] : g.at->nics)
-        if (nic.address && f.networks.contains(nic.network) && network.empty()) network = nic.network;
-    out = f.networks.at(network).cidr.to_string();
-    if (!g.vpn->fixed) return out;
-    for (const auto& [name, t] : f.tenants)
-        for (const auto& [router_name, r] : t.routers)
-            if (r.external == network)
-                for (const auto& inside : r.networks) out += ", " + t.networks.at(inside).cidr.to_string();
+    std::string out;
+    for (const ip_prefix& prefix : roles::vpn_client_prefixes(f, g.name)) out += (out.empty() ? "" : ", ") + prefix.to_string();
     return out;
 }
 

@@ -70,8 +70,9 @@ result<void> add_peer(wanted_change& c, const wireguard_peer* was, const wiregua
     }
     if ((was == nullptr && is->keepalive != 0) || (was != nullptr && was->keepalive != is->keepalive)) p.keepalive = is->keepalive;
     if (!is->endpoint.empty() && (was == nullptr || was->endpoint != is->endpoint)) {
-        p.endpoint = wire::endpoint_from(is->endpoint);
-        if (!p.endpoint) return error{errc::invalid_input, "set WireGuard peer", is->public_key, "endpoint " + is->endpoint + " is none", 0};
+        const auto endpoint = parse_endpoint(is->endpoint);
+        if (!endpoint) return error{errc::invalid_input, "set WireGuard peer", is->public_key, "endpoint " + is->endpoint + " is none", 0};
+        p.endpoint = *endpoint;
     }
     if ((was == nullptr ? std::string() : was->preshared) != is->preshared) {
         if (is->preshared.empty()) p.preshared = no_key(c);

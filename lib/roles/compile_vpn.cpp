@@ -42,6 +42,16 @@ std::vector<vpn_fixed> vpn_fixed_networks(const fabric& f, const vpn_way& way) {
     return all;
 }
 
+std::vector<ip_prefix> vpn_client_prefixes(const fabric& f, const std::string& node) {
+    std::vector<ip_prefix> all;
+    for (const auto& way : vpn_gateways(f)) {
+        if (way.node != node) continue;
+        all.push_back(f.networks.at(way.network).cidr);
+        for (const auto& fixed : vpn_fixed_networks(f, way)) all.push_back(fixed.cidr);
+    }
+    return all;
+}
+
 namespace {
 
 // Without a host's facts, as `weft compile` has none, the key is told by the name of its file.

@@ -4,6 +4,7 @@
 // on a valid fabric, and leaves out rows that a probe could not tell apart.
 #include <algorithm>
 
+#include "roles/expectations.hpp"
 #include "roles/groups.hpp"
 #include "roles/topology.hpp"
 #include "roles/vpn.hpp"
@@ -47,15 +48,7 @@ public:
 private:
     void row(const std::string& from, const std::string& to, const std::string& via, bool reachable,
              const ip_address& address, std::string why, std::optional<ip_address> planted = {}) {
-        expectation e;
-        e.from = from;
-        e.to = to;
-        e.via = via;
-        e.reachable = reachable;
-        e.address = address;
-        e.planted_gateway = planted;
-        e.why = std::move(why);
-        rows_.push_back(std::move(e));
+        rows_.push_back(matrix_row(from, to, via, reachable, address, std::move(why), planted));
     }
 
     // Calls `use` with every host outside that stands on an external network.
@@ -330,6 +323,19 @@ private:
 };
 
 }  // namespace
+
+expectation matrix_row(const std::string& from, const std::string& to, const std::string& via, bool reachable, const ip_address& address,
+                       std::string why, std::optional<ip_address> planted) {
+    expectation e;
+    e.from = from;
+    e.to = to;
+    e.via = via;
+    e.reachable = reachable;
+    e.address = address;
+    e.planted_gateway = planted;
+    e.why = std::move(why);
+    return e;
+}
 
 std::vector<expectation> expectations(const fabric& f) { return matrix(f).build(); }
 

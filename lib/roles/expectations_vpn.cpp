@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of the matrix that a lab's VPN clients add (DATAPLANE section 12): what they reach through the tunnel, what they must not, and that
 // nobody but the gateway begins a connection with them. Pure.
+#include "roles/expectations.hpp"
 #include "roles/groups.hpp"
 #include "roles/vpn.hpp"
 
@@ -31,15 +32,7 @@ public:
 private:
     void row(const std::string& from, const std::string& to, const std::string& via, bool reachable, const ip_address& address, std::string why,
              std::optional<ip_address> planted = {}) {
-        expectation e;
-        e.from = from;
-        e.to = to;
-        e.via = via;
-        e.reachable = reachable;
-        e.address = address;
-        e.planted_gateway = planted;
-        e.why = std::move(why);
-        rows_.push_back(std::move(e));
+        rows_.push_back(matrix_row(from, to, via, reachable, address, std::move(why), planted));
     }
 
     void vm(const std::string& full, const tenant& t, const tenant_port& port) {

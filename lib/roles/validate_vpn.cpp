@@ -3,25 +3,13 @@
 // on the gateway's host alone. Pure.
 #include "roles/validate.hpp"
 #include "roles/vpn.hpp"
+#include "weft/core/endpoint.hpp"
 #include "weft/core/secret.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace weft::roles {
 namespace {
-
-bool is_endpoint(const std::string& text) {
-    const auto colon = text.rfind(':');
-    if (colon == std::string::npos) return false;
-    auto host = text.substr(0, colon);
-    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-    if (bracketed) host = host.substr(1, host.size() - 2);
-    const auto address = parse_ip(host);
-    std::uint16_t port = 0;
-    const auto [end, problem] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-    return address && address->is_v6() == bracketed && problem == std::errc{} && end == text.data() + text.size() && port != 0;
-}
 
 void check_key_file(findings& out, source_place place, const std::string& path, const std::string& file) {
     const bool plain = std::all_of(file.begin(), file.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
@@ -77,7 +65,7 @@ void check_peers(const std::string& path, const vpn_gateway& v, findings& out) {
             check_host(out, p.place, at + ".address", v.pool, p.address);
             addresses.claim(p.address, p.place, at + ".address");
         }
-        if (!p.endpoint.empty() && !is_endpoint(p.endpoint)) out.error(p.place, at + ".endpoint", p.endpoint, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
+        if (!p.endpoint.empty() && !parse_endpoint(p.endpoint)) out.error(p.place, at + ".endpoint", p.endpoint, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
     }
 }
 
@@ -101,7 +89,7 @@ void validate_vpn(const fabric& f, findings& out) {
         if (n.roles != std::set<std::string>{"vpn-gateway"} && !out.broken("nodes." + name + ".roles"))
             out.error(v.place, path, name, "is on a node that is not a VPN gateway alone: it forwards between its clients and the LAN", "roles: [vpn-gateway]");
         check_key_file(out, v.place, path + ".key-file", v.key_file);
-        if (!v.endpoint.empty() && !is_endpoint(v.endpoint)) out.error(v.place, path + ".endpoint", v.endpoint, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
+        if (!v.endpoint.empty() && !parse_endpoint(v.endpoint)) out.error(v.place, path + ".endpoint", v.endpoint, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
         check_pool(f, path, v, out);
         check_peers(path, v, out);
         const auto way = std::find_if(ways.begin(), ways.end(), [&v](const vpn_way& w) { return w.gateway == &v; });

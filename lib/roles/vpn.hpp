@@ -36,6 +36,4 @@ struct vpn_fixed {
 };
 std::vector<vpn_fixed> vpn_fixed_networks(const fabric&, const vpn_way&);
 
-std::vector<expectation> vpn_expectations(const fabric&);
-
 }  // namespace weft::roles

@@ -4,16 +4,12 @@
 // Readers check every length and every word; what is wrong gives an error or, in a dump, is left out. May include: core, model.
 #pragma once
 
+#include "weft/core/endpoint.hpp"
 #include "weft/core/secret.hpp"
 #include "weft/model/link.hpp"
 #include "wire/rtnl_message.hpp"
 
 namespace weft::wire {
-
-struct udp_endpoint {
-    ip_address address;
-    std::uint16_t port = 0;
-};
 
 // What one peer is to become. Unset is left as it is.
 struct wireguard_peer_change {
@@ -58,8 +54,5 @@ secret uapi_set(const wireguard_change&);
 result<wireguard_options> uapi_read(std::string_view text);
 // What `errno=N` at the end of an answer says; nullopt while the answer is not whole.
 std::optional<int> uapi_errno(std::string_view text);
-
-std::string endpoint_text(const udp_endpoint&);
-std::optional<udp_endpoint> endpoint_from(std::string_view text);
 
 }  // namespace weft::wire

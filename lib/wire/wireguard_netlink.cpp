@@ -117,7 +117,7 @@ std::string endpoint_of(const attribute& a) {
     } else {
         return {};
     }
-    return endpoint_text(e);
+    return e.to_string();
 }
 
 }  // namespace

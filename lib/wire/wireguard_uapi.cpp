@@ -91,9 +91,9 @@ bool take(wireguard_options& out, std::string_view key, std::string_view value) 
         if (!k) return false;
         if (!all_zero(*k)) peer.preshared = fingerprint(*k);
     } else if (key == "endpoint") {
-        const auto e = endpoint_from(value);
+        const auto e = parse_endpoint(value);
         if (!e) return false;
-        peer.endpoint = endpoint_text(*e);
+        peer.endpoint = e->to_string();
     } else if (key == "persistent_keepalive_interval") {
         const auto seconds = number<std::uint16_t>(value);
         if (!seconds) return false;
@@ -107,23 +107,6 @@ bool take(wireguard_options& out, std::string_view key, std::string_view value) 
 }
 
 }  // namespace
-
-std::string endpoint_text(const udp_endpoint& e) {
-    const auto address = e.address.to_string();
-    return (e.address.is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(e.port);
-}
-
-std::optional<udp_endpoint> endpoint_from(std::string_view text) {
-    const auto colon = text.rfind(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    auto host = text.substr(0, colon);
-    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-    if (bracketed) host = host.substr(1, host.size() - 2);
-    const auto address = parse_ip(std::string(host));
-    const auto port = number<std::uint16_t>(text.substr(colon + 1));
-    if (!address || !port || *port == 0 || address->is_v6() != bracketed) return std::nullopt;
-    return udp_endpoint{*address, *port};
-}
 
 secret uapi_set(const wireguard_change& c) {
     secret out;
@@ -139,7 +122,7 @@ secret uapi_set(const wireguard_change& c) {
         }
         if (p.only_update) line(out, "update_only", "true");
         if (p.preshared != nullptr) key_line(out, "preshared_key", p.preshared->bytes());
-        if (p.endpoint) line(out, "endpoint", endpoint_text(*p.endpoint));
+        if (p.endpoint) line(out, "endpoint", p.endpoint->to_string());
         if (p.keepalive) line(out, "persistent_keepalive_interval", std::to_string(*p.keepalive));
         if (p.replace_allowed) line(out, "replace_allowed_ips", "true");
         for (const auto& a : p.allowed) line(out, "allowed_ip", a.to_string());

@@ -48,7 +48,7 @@ def git(*words):
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-TESTED = ["lib", "include", "bindings/cli", "examples/fabrics", "tests/program/labs.py"]
+TESTED = ["lib", "include", "bindings", "examples/fabrics", "tests/program/labs.py"]
 SHARED = [f"tests/fault/{name}.py" for name in ["conftest", "faults", "proxy", "seen", "cycles"]]
 
 

@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "kernel/netns_fixture.hpp"
+#include "kernel/private_run.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/netlink/nftables.hpp"
 
@@ -27,26 +28,6 @@ using namespace weft;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A mount namespace for this thread, given back at the end.
-struct private_run {
-    int former = ::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    fs::path folder = fs::current_path();
-    private_run() {
-        REQUIRE(former >= 0);
-        REQUIRE(::unshare(CLONE_NEWNS) == 0);
-        REQUIRE(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
-        for (const char* own : {"/run/weft", "/var/lib/weft"}) {
-            fs::create_directories(own);
-            REQUIRE(::mount("tmpfs", own, "tmpfs", 0, nullptr) == 0);
-        }
-    }
-    ~private_run() {
-        ::setns(former, CLONE_NEWNS);
-        ::close(former);
-        fs::current_path(folder);
-    }
-};
 
 // The processes whose words are these, here and in the namespace of the test.
 std::vector<int> processes(const std::string& words) {
@@ -86,7 +67,7 @@ int parent_of(int pid) {
 }
 
 struct host {
-    private_run mounts;
+    test::private_run mounts;
     test::scoped_namespace space{"sv"};
     std::string fabric = "sv" + std::to_string(::getpid());
     // A sleep of a length that no other process has tells the service apart.

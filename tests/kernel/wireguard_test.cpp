@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "kernel/netns_fixture.hpp"
+#include "kernel/private_run.hpp"
 #include "services/spawn.hpp"
 #include "weft/apply/apply.hpp"
 #include "weft/core/secret.hpp"
@@ -190,31 +191,11 @@ void handshake(bool go) {
     CHECK(!probe::icmp(hosts.handle(hosts.a), *parse_ip(hosts.b.address), 56, false, std::chrono::seconds(2)).value().replied);
 }
 
-// The mounts of this thread alone, so that the supervisor is not the machine's; given back at the end.
-struct own_run {
-    int former = ::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    fs::path folder = fs::current_path();
-    own_run() {
-        REQUIRE(former >= 0);
-        REQUIRE(::unshare(CLONE_NEWNS) == 0);
-        REQUIRE(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
-        for (const char* own : {"/run/weft", "/var/lib/weft"}) {
-            fs::create_directories(own);
-            REQUIRE(::mount("tmpfs", own, "tmpfs", 0, nullptr) == 0);
-        }
-    }
-    ~own_run() {
-        ::setns(former, CLONE_NEWNS);
-        ::close(former);
-        fs::current_path(folder);
-    }
-};
-
 // The whole way of `weft apply`: made, changed by one peer, observed, and taken off. What is observed is the same whoever serves.
 void applied(bool go) {
     const key_folder keys;
     const scoped_namespace space("wga");
-    const own_run mounts;
+    const private_run mounts;
     weft::link l;
     l.name = "wc" + std::to_string(::getpid());
     l.mtu = 1420;

@@ -149,7 +149,6 @@ def test_a_second_device_of_the_same_id_and_one_of_an_unknown_id_get_nothing(lab
     lab.on(NODE, "plan", expect=0)
 
 
-@pytest.mark.xfail(reason="open fault, docs/faults.md: a run that fails plugs a port again that its owner unplugged meanwhile")
 def test_it_rests_between_failures_and_ends_with_the_fabric(lab, follower):
     device, iface_id = tap_of(lab)
     lab.kill(NODE, "ovs-vswitchd")

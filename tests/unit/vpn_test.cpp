@@ -134,6 +134,21 @@ TEST_CASE("routers have a route back to the pool, or need none", "[vpn][compile]
     CHECK(routes_back(changed(servers(), "pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      return: masquerade")) == 0);
 }
 
+TEST_CASE("a client sends the external network into the tunnel, and tenants' networks where the file asks for them, whatever other legs the gateway has", "[vpn]") {
+    const auto sent = [](const std::string& text, const std::string& node) {
+        std::string out;
+        for (const auto& p : roles::vpn_client_prefixes(complete(text), node)) out += p.to_string() + " ";
+        return out;
+    };
+    const std::string leg = "eth0: { network: external, address: 192.168.100.53 }";
+    CHECK(sent(servers(), "vpn") == "192.168.100.0/24 ");
+    // "a0" comes before "eth0".
+    const auto two_legs = changed(servers(), leg, "a0: { network: management, address: 10.10.10.59 }, " + leg);
+    CHECK(sent(two_legs, "vpn") == "192.168.100.0/24 ");
+    CHECK(sent(changed(servers(), "pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      fixed: true"), "vpn").find(" 50.50.1.0/24 ") != std::string::npos);
+    CHECK(sent(servers(), "no such node").empty());
+}
+
 TEST_CASE("the matrix has the client's rows", "[vpn][expectations]") {
     const auto rows = roles::expectations(complete(servers()));
     const auto said = [&](const std::string& from, const std::string& to, const std::string& via) -> std::optional<bool> {

@@ -30,6 +30,10 @@ result<host_state> compile(const fabric&, const std::string& node, const host_fa
 // Local VLANs of the node's networks: the remembered ones stay, new ones get the first free of 1..4094 in name order.
 std::map<std::string, std::uint16_t> local_vlans(const fabric&, const std::string& node, const host_facts&);
 
+// What a client of this node's VPN gateway sends into the tunnel: the external network behind it and, where the file asks for fixed
+// addresses, the tenants' networks there. None where the node is no gateway with a leg.
+std::vector<ip_prefix> vpn_client_prefixes(const fabric&, const std::string& node);
+
 // The matrix of the roles (DATAPLANE section 12) and the file's own rows, with addresses resolved.
 std::vector<expectation> expectations(const fabric&);
 

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the matrix share. Private to roles. Pure. May include: core, model.
+#pragma once
+
+#include "weft/model/fabric.hpp"
+
+#include <vector>
+
+namespace weft::roles {
+
+// A row, of ICMP.
+expectation matrix_row(const std::string& from, const std::string& to, const std::string& via, bool reachable, const ip_address& address,
+                       std::string why, std::optional<ip_address> planted = {});
+
+// The rows that a lab's VPN clients add.
+std::vector<expectation> vpn_expectations(const fabric&);
+
+}  // namespace weft::roles
