@@ -117,7 +117,10 @@ TEST_CASE("a secret lies in pages that are locked and in no core dump", "[secret
         if (std::sscanf(line.c_str(), "%lx-%lx ", &first, &last) == 2) inside = first <= address && address < last;
         else if (inside && line.starts_with("VmFlags:")) flags = line;
     }
-    CHECK_THAT(flags, Catch::Contains(" dd") && Catch::Contains(" lo"));  // VM_DONTDUMP, VM_LOCKED
+    CHECK_THAT(flags, Catch::Contains(" dd"));  // VM_DONTDUMP
+#if !defined(__SANITIZE_ADDRESS__)  // which makes mlock() do nothing
+    CHECK_THAT(flags, Catch::Contains(" lo"));  // VM_LOCKED
+#endif
 }
 
 TEST_CASE("a secret of any size is aligned for what is read out of it", "[secret]") {
