@@ -54,7 +54,9 @@ result<apply::report> apply_fabric(const options& o, const fabric& f, host_state
     };
     // Under the host's lock: only then is a change that a restart cut off undone.
     const auto wanted = [&]() -> result<host_state> {
-        if (!o.boot || !apply::never_confirmed(f, o.node)) return compiled(f);
+        const auto refused = o.boot ? apply::never_confirmed(f, o.node) : result<bool>(false);
+        if (!refused) return refused.error();
+        if (!*refused) return compiled(f);
         const auto last = apply::remembered_fabric(f.name, o.node);
         if (!last && last.error().code != errc::not_found) return last.error();
         const std::string what = "the change to " + o.file + " was not confirmed, and is not applied again by itself";
@@ -276,7 +278,7 @@ int apply(const options& o) {
         return apply_fabric(o, f, made);
     }();
     // Trying again does not cure that, unlike a NIC that comes late.
-    if (o.boot && !done && done.error().code == errc::stale && apply::never_confirmed(f, o.node)) {
+    if (o.boot && !done && done.error().code == errc::stale && apply::never_confirmed(f, o.node).value()) {
         std::fprintf(stderr, "weft: %s\n", done.error().message().c_str());
         return 3;
     }

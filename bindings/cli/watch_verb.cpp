@@ -148,7 +148,9 @@ int watch(const options& o) {
         if (last.error().code != errc::not_found) return last.error();
         here = !remembered;
         if (!here) return last.error();
-        if (apply::never_confirmed(given, o.node))
+        const auto refused = apply::never_confirmed(given, o.node);
+        if (!refused) return refused.error();
+        if (*refused)
             return error{errc::stale, "watch", o.node, "the change to " + o.file + " was not confirmed, and no other ever was; weft apply makes it final", 0};
         return compiled_here(o.place, given, o.node);
     };

@@ -8,10 +8,11 @@ namespace weft::apply {
 
 result<fabric> remembered_fabric(const std::string& name, const std::string& node) {
     const auto text = remembered_text(name, node);
-    if (text.empty())
+    if (!text) return text.error();
+    if (text->empty())
         return error{errc::not_found, "find applied fabric", name,
                      "node " + node + " was not made from it, or is so no longer", 0};
-    return fabric_from_json(text);
+    return fabric_from_json(*text);
 }
 
 }  // namespace weft::apply

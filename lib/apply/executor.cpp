@@ -6,6 +6,7 @@
 #include "apply/records.hpp"
 #include "core/fault.hpp"
 #include "weft/netlink/nftables.hpp"
+#include "weft/ovs/database.hpp"
 #include "weft/services/services.hpp"
 
 namespace weft::apply {
@@ -228,7 +229,12 @@ result<void> executor::nft_group(const std::vector<step>& steps, std::size_t fir
             change.remove.emplace_back(t.family, t.name);
         }
     }
-    return netlink::nft_apply(*handle, change);
+    auto applied = netlink::nft_apply(*handle, change);
+    // The guard of an uplink on a userspace bridge: what the NIC received before it, its own addresses have answered, and the bridge would
+    // answer a second time once they have moved there. The bridge is not up yet, so that it takes these frames and drops them.
+    const bool guards = std::any_of(change.replace.begin(), change.replace.end(), [](const auto& t) { return t.family == nft::family::netdev; });
+    if (applied && guards && !undoing) ovs::let_vswitchd_take_frames(where_.ovs_rundir);
+    return applied;
 }
 
 }  // namespace weft::apply

@@ -73,7 +73,7 @@ public:
         failure_ = e.message();
         std::this_thread::sleep_for(pause_);
         // A switch that is not there costs a look; a run that fails and is undone costs the traffic of a working node.
-        const bool looked_only = e.code == errc::unavailable || e.code == errc::busy;
+        const bool looked_only = e.code == errc::unavailable || e.code == errc::busy || e.code == errc::stale;
         pause_ = std::min(pause_ * 2, looked_only ? longest_pause_after_a_look : longest_pause);
     }
 
@@ -95,7 +95,7 @@ private:
         for (const auto& b : rows)
             for (const auto& p : b.ports)
                 if (const auto object = p.external_ids.find(ovs::mark_object);
-                    p.other_config.contains("weft-bound") && object != p.external_ids.end())
+                    p.other_config.contains(ovs::mark_bound) && object != p.external_ids.end())
                     bound[p.name] = {object->second, p.tag.value_or(0)};
         for (const auto& [device, was] : bound_)
             if (const auto now = bound.find(device); now == bound.end() || now->second.port != was.port)

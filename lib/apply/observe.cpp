@@ -153,8 +153,11 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
         const auto* want = wanted_namespaces.find(name);
         // It is to go, and what weft made in it must be known, should it have to come back.
         const bool goes = !want && !name.empty();
-        if (goes)
-            for (const auto& key : recorded_sysctls(name)) nothing.sysctls[key];
+        if (goes) {
+            const auto keys = recorded_sysctls(name);
+            if (!keys) return keys.error();
+            for (const auto& key : *keys) nothing.sysctls[key];
+        }
         auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
         // A name of ours that a killed creation left without its namespace: it is yet to be made. The next run takes the file away first.
         if (!handle && handle.error().code == errc::invalid_input && want && !name.empty()) continue;
@@ -283,6 +286,21 @@ void want_links_as_found(host_state& wanted, const host_state& seen, const setti
     }
 }
 
+// A port that its owner unplugged between the compilation and the look. Its row is not weft's to make: the device would be plugged again,
+// without its owner's announcement.
+result<void> still_plugged(const host_state& wanted, const host_state& seen) {
+    const index bridges(seen.bridges);
+    for (const auto& b : wanted.bridges) {
+        const auto* there = bridges.like(b);
+        if (there == nullptr) continue;
+        const index ports(there->ports);
+        for (const auto& p : b.ports)
+            if (p.other_config.contains(ovs::mark_bound) && ports.like(p) == nullptr)
+                return error{errc::stale, "plan", "port " + p.name + " of " + b.name, "its owner unplugged it while the host was read; nothing was changed", 0};
+    }
+    return {};
+}
+
 }  // namespace
 
 result<plan> make_plan(const place& where, const host_state& given, std::vector<error>* others) {
@@ -299,6 +317,7 @@ result<plan> make_plan(const place& where, const host_state& given, std::vector<
     }
     auto seen = observe(where, wanted);
     if (!seen) return seen.error();
+    if (auto ok = still_plugged(wanted, *seen); !ok) return ok.error();
     want_links_as_found(wanted, *seen, *memory);
     std::vector<ovs::refused_flow> refused;
     for (auto& [bridge, flows] : wanted.flows) {

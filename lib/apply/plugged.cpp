@@ -11,7 +11,7 @@ std::vector<announced_port> announced_ports(const std::vector<ovs::bridge_row>& 
     for (const auto& b : bridges) {
         if (b.name != "br-int") continue;
         for (const auto& p : b.ports) {
-            const bool bound = p.other_config.contains("weft-bound");
+            const bool bound = p.other_config.contains(ovs::mark_bound);
             if (p.external_ids.contains(ovs::mark_fabric) && !bound) continue;
             for (const auto& i : p.interfaces)
                 if (const auto id = i.external_ids.find("iface-id"); id != i.external_ids.end())

@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -44,14 +43,25 @@ result<void> write_file(const std::string& path, const std::string& text) {
     return {};
 }
 
-std::string text_of(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
+// "" is no file. One that cannot be read is an error: taken for none, what it remembers would be lost with the next writing.
+result<std::string> text_of(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return errno == ENOENT ? result<std::string>(std::string()) : errno_error(errno, "read", path);
+    std::string text;
+    char piece[4096];
+    ssize_t n = 0;
+    while ((n = ::read(fd, piece, sizeof piece)) > 0) text.append(piece, static_cast<std::size_t>(n));
+    const int cause = errno;
+    ::close(fd);
+    if (n < 0) return errno_error(cause, "read", path);
+    return text;
 }
 
 // "" takes the file away.
 result<void> put_text(const std::string& path, const std::string& text) {
-    if (text_of(path) == text) return {};
+    const auto now = text_of(path);
+    if (!now) return now.error();
+    if (*now == text) return {};
     if (!text.empty()) {
         if (auto ok = make_state_folder(); !ok) return ok;
         return write_file(path, text);
@@ -77,12 +87,13 @@ result<void> make_state_folder() { return make_folder(state_folder); }
 result<std::vector<std::string>> recorded_namespaces(const std::string& fabric) {
     std::vector<std::string> names;
     std::error_code ec;
-    for (const auto& entry : fs::directory_iterator(namespace_folder, ec)) {
-        std::ifstream file(entry.path());
-        std::string owner;
-        std::getline(file, owner);
-        if (fabric.empty() || owner == fabric) names.push_back(entry.path().filename().string());
+    for (auto at = fs::directory_iterator(namespace_folder, ec); !ec && at != fs::directory_iterator(); at.increment(ec)) {
+        const auto text = text_of(at->path().string());
+        if (!text) return text.error();
+        const auto owner = text->substr(0, text->find('\n'));
+        if (fabric.empty() || owner == fabric) names.push_back(at->path().filename().string());
     }
+    if (ec && ec != std::errc::no_such_file_or_directory) return errno_error(ec.value(), "read directory", namespace_folder);
     return names;
 }
 
@@ -91,20 +102,23 @@ result<void> record_namespace(const std::string& fabric, const std::string& name
     return write_file(std::string(namespace_folder) + "/" + name, fabric + "\n");
 }
 
-std::vector<std::string> recorded_sysctls(const std::string& name) {
+result<std::vector<std::string>> recorded_sysctls(const std::string& name) {
+    const auto text = text_of(std::string(namespace_folder) + "/" + name);
+    if (!text) return text.error();
     std::vector<std::string> keys;
-    std::ifstream file(std::string(namespace_folder) + "/" + name);
+    std::istringstream lines(*text);
     std::string line;
-    std::getline(file, line);  // its fabric
-    while (std::getline(file, line)) keys.push_back(line);
+    std::getline(lines, line);  // its fabric
+    while (std::getline(lines, line)) keys.push_back(line);
     return keys;
 }
 
 result<void> record_sysctls(const std::string& fabric, const std::string& name, const std::vector<std::string>& keys) {
     const auto known = recorded_sysctls(name);
-    std::set<std::string> all(known.begin(), known.end());
+    if (!known) return known.error();
+    std::set<std::string> all(known->begin(), known->end());
     all.insert(keys.begin(), keys.end());
-    if (all.size() == known.size()) return {};
+    if (all.size() == known->size()) return {};
     std::string text = fabric + "\n";
     for (const auto& key : all) text += key + "\n";
     return write_file(std::string(namespace_folder) + "/" + name, text);
@@ -140,7 +154,9 @@ result<settings_memory> settings_in(const std::string& text, const std::string& 
 }  // namespace
 
 result<settings_memory> found_settings(const std::string& fabric, const std::string& node) {
-    return settings_in(settings_text(fabric, node), sysctl_path(fabric, node));
+    const auto text = settings_text(fabric, node);
+    if (!text) return text.error();
+    return settings_in(*text, sysctl_path(fabric, node));
 }
 
 result<void> remember_settings(const std::string& fabric, const std::string& node, const settings_memory& memory) {
@@ -149,7 +165,7 @@ result<void> remember_settings(const std::string& fabric, const std::string& nod
     return restore_settings(fabric, node, text);
 }
 
-std::string settings_text(const std::string& fabric, const std::string& node) { return text_of(sysctl_path(fabric, node)); }
+result<std::string> settings_text(const std::string& fabric, const std::string& node) { return text_of(sysctl_path(fabric, node)); }
 
 result<void> restore_settings(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(sysctl_path(fabric, node), text);
@@ -193,7 +209,7 @@ result<void> remember_moved(const std::string& fabric, const std::string& node, 
     return *memory == before ? result<void>() : remember_settings(fabric, node, *memory);
 }
 
-std::string remembered_text(const std::string& fabric, const std::string& node) { return text_of(fabric_path(fabric, node)); }
+result<std::string> remembered_text(const std::string& fabric, const std::string& node) { return text_of(fabric_path(fabric, node)); }
 
 result<void> remember_text(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(fabric_path(fabric, node), text);
@@ -207,7 +223,7 @@ std::string unconfirmed_path(const std::string& fabric, const std::string& node)
 
 }  // namespace
 
-std::string unconfirmed_text(const std::string& fabric, const std::string& node) { return text_of(unconfirmed_path(fabric, node)); }
+result<std::string> unconfirmed_text(const std::string& fabric, const std::string& node) { return text_of(unconfirmed_path(fabric, node)); }
 
 result<void> remember_unconfirmed(const std::string& fabric, const std::string& node, const std::string& text) {
     return put_text(unconfirmed_path(fabric, node), text);
@@ -215,6 +231,6 @@ result<void> remember_unconfirmed(const std::string& fabric, const std::string& 
 
 result<void> remember_cut_off(const std::string& suffix, const std::string& run) { return put_text(cut_off_path(suffix), run); }
 
-std::string cut_off_run(const std::string& suffix) { return text_of(cut_off_path(suffix)); }
+result<std::string> cut_off_run(const std::string& suffix) { return text_of(cut_off_path(suffix)); }
 
 }  // namespace weft::apply

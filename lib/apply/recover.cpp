@@ -158,7 +158,9 @@ result<recovery> recover(const place& where) {
     auto done = end_of(where, read_journal(where));
     if (!done || done->what == recovery::kind::waiting || done->what == recovery::kind::unreadable) return done;
     // A run that was to make the node anew may itself have been cut off.
-    std::istringstream run(cut_off_run(suffix_of(where)));
+    const auto text = cut_off_run(suffix_of(where));
+    if (!text) return text.error();
+    std::istringstream run(*text);
     recovery cut{recovery::kind::other_boot, {}, {}, {}, 0, {}};
     return run >> cut.verb >> cut.fabric >> cut.node ? cut : *done;
 }
@@ -200,13 +202,14 @@ result<recovery> rollback(const place& where) {
 
 result<std::vector<std::pair<std::string, std::string>>> remembered_nodes() {
     std::vector<std::pair<std::string, std::string>> nodes;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(state_folder, ignored)) {
+    std::error_code ec;
+    for (auto at = std::filesystem::directory_iterator(state_folder, ec); !ec && at != std::filesystem::directory_iterator(); at.increment(ec)) {
         // FABRIC.NODE.fabric; neither name has a dot in it.
-        const auto name = entry.path().stem().string();
+        const auto name = at->path().stem().string();
         const auto dot = name.find('.');
-        if (entry.path().extension() == ".fabric" && dot != std::string::npos) nodes.emplace_back(name.substr(0, dot), name.substr(dot + 1));
+        if (at->path().extension() == ".fabric" && dot != std::string::npos) nodes.emplace_back(name.substr(0, dot), name.substr(dot + 1));
     }
+    if (ec && ec != std::errc::no_such_file_or_directory) return errno_error(ec.value(), "read directory", state_folder);
     std::sort(nodes.begin(), nodes.end());
     return nodes;
 }

@@ -100,10 +100,11 @@ result<std::vector<step>> left_to_others(const std::vector<step>& steps, std::st
     return left;
 }
 
-std::vector<moved_object> moved_by(const journal_header& h) {
+result<std::vector<moved_object>> moved_by(const journal_header& h) {
+    const auto memory = found_settings(h.fabric, h.node);
+    if (!memory) return memory.error();
     auto moved = h.given_back;
-    if (const auto memory = found_settings(h.fabric, h.node))
-        for (auto& m : moved_in(*memory)) moved.push_back(std::move(m));
+    for (auto& m : moved_in(*memory)) moved.push_back(std::move(m));
     return moved;
 }
 
@@ -150,7 +151,9 @@ result<std::string> take_back_seen(const place& where, const journal_header& h, 
     const auto plugged = plugged_by(begun);
     auto all = take_back_in_rounds(where, h, *whole, plugged, &observe);
     if (all) return told + *all;
-    const auto parts = without_switch(*whole, moved_by(h));
+    const auto moved = moved_by(h);
+    if (!moved) return moved.error();
+    const auto parts = without_switch(*whole, *moved);
     auto part = take_back_in_rounds(where, h, parts.kernel, plugged, [&](const place& place, const host_state& wanted) {
         auto seen = observe_kernel(place, wanted);
         if (seen) std::erase_if(seen->moved, [&](const moved_object& m) { return !parts.userspace.contains(m.bridge); });
@@ -178,8 +181,8 @@ result<void> renew_memory(const journal_header& h) {
 
 void make_final(const place& where, const journal_header& h, const std::vector<step>& steps) {
     if (h.whole) {
-        const auto suffix = suffix_of(where), run = cut_off_run(suffix);
-        if (run.ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
+        const auto suffix = suffix_of(where);
+        if (const auto run = cut_off_run(suffix); run && run->ends_with(" " + h.fabric + " " + h.node)) (void)remember_cut_off(suffix, "");
         note_final(h);
     }
     if (h.forget_settings) services::forget(h.fabric);
@@ -189,8 +192,10 @@ void make_final(const place& where, const journal_header& h, const std::vector<s
 }
 
 result<transaction> transaction::begin(const place& where, journal_header h, const plan& p) {
-    h.settings_before = settings_text(h.fabric, h.node);
-    h.fabric_before = remembered_text(h.fabric, h.node);
+    auto settings = settings_text(h.fabric, h.node), text = remembered_text(h.fabric, h.node);
+    if (!settings || !text) return settings ? text.error() : settings.error();
+    h.settings_before = std::move(*settings);
+    h.fabric_before = std::move(*text);
     h.flows = flows_that_go(where, p);
     h.given_back = p.given_back;
     auto made = journal::begin(where, h, p);

@@ -27,14 +27,17 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds deadline{30};
+// One client has its lease within a second or two. Where many ask at once, each further one costs its tunnels and the server a broadcast and two
+// answers, on one processor.
+std::chrono::seconds deadline_of(std::size_t clients) { return std::chrono::seconds(30 + clients / 3); }
+
 
 struct client {
     const planned_member* vm;
     child process;
 };
 
-result<child> start(const planned_member& vm, const std::string& helper, const std::string& log) {
+result<child> start(const planned_member& vm, std::chrono::seconds deadline, const std::string& helper, const std::string& log) {
     auto at = netlink::namespace_handle::open(vm.netns);
     if (!at) return at.error();
     std::optional<result<child>> started;
@@ -72,7 +75,7 @@ result<void> holds_its_address(const planned_member& vm) {
                  "it has" + (others.empty() ? " none" : others) + " instead of " + vm.lease->to_string()};
 }
 
-result<void> wait_for(client& c, clock::time_point until, const std::string& log) {
+result<void> wait_for(client& c, clock::time_point until, std::chrono::seconds deadline, const std::string& log) {
     for (;;) {
         if (const auto status = c.process.ended()) {
             if (*status == 0) return holds_its_address(*c.vm);
@@ -182,11 +185,12 @@ result<void> use_lease(netlink::session& session, const std::string& device, con
 result<void> lease_addresses(const topology& t, const std::string& helper, const std::string& log) {
     wake_tunnels(t);
     std::vector<client> clients;
+    const auto deadline = deadline_of(static_cast<std::size_t>(std::count_if(t.members.begin(), t.members.end(), [](const auto& m) { return m.lease.has_value(); })));
     const auto until = clock::now() + deadline;
     std::optional<error> first;
     for (const auto& m : t.members) {
         if (!m.lease || first) continue;
-        auto started = start(m, helper, log);
+        auto started = start(m, deadline, helper, log);
         if (started)
             clients.push_back({&m, std::move(*started)});
         else
@@ -194,7 +198,7 @@ result<void> lease_addresses(const topology& t, const std::string& helper, const
     }
     for (auto& c : clients) {
         if (!first) {
-            if (auto done = wait_for(c, until, log); !done) first = done.error();
+            if (auto done = wait_for(c, until, deadline, log); !done) first = done.error();
         }
         if (first) {
             c.process.kill(SIGTERM);

@@ -451,7 +451,7 @@ private:
     static bool announced(const ovs::port_row& p) {
         return p.interfaces.size() == 1 && p.interfaces[0].external_ids.contains("iface-id");
     }
-    bool bound(const ovs::port_row& p) const { return announced(p) && p.other_config.contains("weft-bound"); }
+    bool bound(const ovs::port_row& p) const { return announced(p) && p.other_config.contains(ovs::mark_bound); }
 
     void drop_port(const std::string& bridge, const ovs::port_row& p) {
         if (!bound(p)) {

@@ -96,4 +96,13 @@ result<std::string> ask_vswitchd(const std::string& control_socket, const std::s
     return std::string(*good);
 }
 
+void let_vswitchd_take_frames(const std::string& rundir) {
+    // Its main loop answers one command a round and takes a batch of 32 frames from each port; the round that answers the first command may
+    // have looked at the ports before the call.
+    constexpr int rounds = 4;
+    const auto socket = vswitchd_socket(rundir);
+    for (int i = 0; i < rounds && !socket.empty(); ++i)
+        if (!ask_vswitchd(socket, "version", {}, std::chrono::seconds(1))) return;
+}
+
 }  // namespace weft::ovs

@@ -233,6 +233,9 @@ void sync_bridge(const ovsrec_bridge* row, const bridge_row* before, const bridg
     }
 }
 
+// Whether a row that went may be made anew: one that somebody else plugged is gone because its owner unplugged it.
+bool made_by_weft(const port_row& p) { return p.external_ids.contains(mark_fabric) && !p.other_config.contains(mark_bound); }
+
 // A bridge as it will be after the transaction.
 struct live_bridge {
     ovsrec_bridge* row = nullptr;
@@ -342,6 +345,8 @@ result<written> write_changes(ovsdb_idl* idl, ovsdb_idl_txn* txn, const change_s
                 return refuse(errc::invalid_input, change.after->name, "the port is named twice");
             }
             sync_port(txn, port, change.before ? &*change.before : nullptr, *change.after);
+        } else if (change.before && !made_by_weft(*change.before)) {
+            return refuse(errc::not_found, change.after->name, "its owner took the port off " + change.bridge + " meanwhile");
         } else {
             port = insert_port(txn, *change.after);
             b.ports[change.after->name] = port;

@@ -126,7 +126,7 @@ void vm_ports(compilation& c) {
             row.name = present->second;
             row.tag = c.vlans.at(network);
             row.other_config = vlan_memory(c, network);
-            row.other_config["weft-bound"] =
+            row.other_config[ovs::mark_bound] =
                 "true";  // bound, not made: when it leaves the fabric it is unbound, not deleted
             row.external_ids = c.marks(path);
             row.interfaces = {ovs::interface_row{.name = row.name}};

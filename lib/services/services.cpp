@@ -247,11 +247,13 @@ result<std::vector<service>> known(const std::string& fabric) {
     if (!all) return all;
     std::set<std::string> names;
     for (const auto& s : *all) names.insert(s.name);
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(root_folder + "/" + fabric, ignored)) {
-        const auto name = entry.is_directory(ignored)               ? entry.path().filename().string()
-                          : entry.path().extension() == ".json" ? entry.path().stem().string()
-                                                                : std::string();
+    std::error_code ec, ignored;
+    const auto folder = root_folder + "/" + fabric;
+    for (auto at = fs::directory_iterator(folder, ec); !ec && at != fs::directory_iterator(); at.increment(ec)) {
+        const auto& path = at->path();
+        const auto name = at->is_directory(ignored)      ? path.filename().string()
+                          : path.extension() == ".json" ? path.stem().string()
+                                                        : std::string();
         if (name.empty() || !names.insert(name).second) continue;
         const auto text = read_text(spec_path(fabric, name));
         auto left = text ? host_state_from_json(*text) : result<host_state>(text.error());
@@ -260,6 +262,7 @@ result<std::vector<service>> known(const std::string& fabric) {
         if (left && left->services.size() == 1 && left->services[0].name == name) s = std::move(left->services[0]);
         all->push_back(std::move(s));
     }
+    if (ec && ec != std::errc::no_such_file_or_directory) return errno_error(ec.value(), "read directory", folder);
     sort_by_name(*all);
     return all;
 }

@@ -100,6 +100,39 @@ TEST_CASE("bridge and port are created, changed and removed", "[ovs]") {
     REQUIRE(why(db.commit(removal)) == "");  // gone already: nothing to do
 }
 
+TEST_CASE("a change of a row that is gone makes it anew where weft made it, and never where its owner took it away", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto changes = add_bridge(bridge("br-int"));
+    auto own = port("own1", "internal"), theirs = port("theirs1", "internal");
+    own.external_ids = {{ovs::mark_fabric, "f"}, {ovs::mark_object, "o"}};
+    theirs.interfaces[0].external_ids = {{"iface-id", "x"}};
+    changes.ports.push_back({"br-int", std::nullopt, own});
+    REQUIRE(why(db.commit(changes)) == "");
+
+    const auto change_to = [&](const ovs::port_row& before, ovs::port_row after) {
+        after.tag = 7;
+        ovs::change_set set;
+        set.ports.push_back({"br-int", before, after});
+        return db.commit(set);
+    };
+    sw.vsctl({"del-port", "own1"});
+    REQUIRE(why(change_to(own, own)) == "");
+    CHECK(sw.vsctl({"get", "port", "own1", "tag"}) == "7\n");
+
+    auto bound = theirs;
+    bound.external_ids = own.external_ids;
+    bound.other_config = {{ovs::mark_bound, "true"}};
+    for (const auto& [before, after] : {std::pair(theirs, bound), std::pair(bound, bound), std::pair(bound, theirs)}) {
+        const auto refused = change_to(before, after);
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().code == errc::not_found);
+        CHECK(refused.error().object == "theirs1");
+        CHECK(sw.vsctl({"list-ports", "br-int"}) == "own1\n");
+    }
+}
+
 TEST_CASE("the controllers that somebody set on a bridge are read", "[ovs]") {
     NEEDS_SWITCH();
     private_switch sw;

@@ -144,3 +144,24 @@ TEST_CASE("a bridge that vswitchd still has from a lost database keeps none of i
     REQUIRE(flows.size() == 1);
     CHECK(flows[0].match == "in_port=p2");
 }
+
+TEST_CASE("a port that its owner unplugged since the node's state was compiled is not plugged again by weft", "[ovs]") {
+    if (const auto reason = no_switch_because(); !reason.empty()) {
+        skip(reason);
+        return;
+    }
+    host h;
+    auto state = gates({"p1"});
+    apply::apply(h.place, state).value();
+    auto bound = port("theirs1", "");
+    bound.tag = 1;
+    bound.external_ids = {{ovs::mark_fabric, "undo"}};
+    bound.other_config = {{ovs::mark_bound, "true"}};
+    state.bridges[0].ports.push_back(bound);
+    const auto rows = h.sw.vsctl({"list-ports", "br0"});
+    const auto refused = apply::apply(h.place, state);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::stale);
+    CHECK(refused.error().object == "port theirs1 of br0");
+    CHECK(h.sw.vsctl({"list-ports", "br0"}) == rows);
+}

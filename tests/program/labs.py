@@ -51,7 +51,7 @@ def random_name():
 class Lab:
     def __init__(self, file):
         self.name, self.file = random_name(), file
-        weft("lab", "up", file, "--name", self.name)
+        weft("lab", "up", file, "--name", self.name, timeout=240)
 
     def down(self):
         weft("lab", "down", self.name, expect=None)

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import time
 
 from conftest import Lab, weft
 
@@ -37,11 +36,8 @@ def test_two_hundred_vms_that_ask_at_once_are_all_served(tmp_path):
     lock = json.loads(weft("allocate", file, "--json").stdout)
     wanted = {f"vm{n:03}": lock[f"one/ports/vm{n:03}/address"] for n in range(VMS)}
     assert len(set(wanted.values())) == VMS
-    start = time.monotonic()
     lab = Lab(file)
     try:
-        took = time.monotonic() - start
-        assert took < 90, took
         # Each asked for itself and holds what the fabric gives it, once; and the server wrote it down.
         for vm, address in wanted.items():
             shown = subprocess.run(["ip", "-n", f"weft-{lab.name}-one.{vm}", "-o", "-4", "address", "show", "dev", "eth0"],

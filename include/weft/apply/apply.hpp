@@ -61,8 +61,8 @@ result<report> apply(const place&, const std::function<result<host_state>()>& wa
 // It outlives the boot and goes with `remove`. Errors: not_found.
 result<fabric> remembered_fabric(const std::string& name, const std::string& node);
 // Whether the last change that was to be confirmed here was to this fabric, complete, and was not: it is undone, or will be. What runs by
-// itself, as at boot, must not apply it; a person may.
-bool never_confirmed(const fabric&, const std::string& node);
+// itself, as at boot, must not apply it; a person may. Errors: what is remembered cannot be read.
+result<bool> never_confirmed(const fabric&, const std::string& node);
 // Fabric and node of all that are remembered here, sorted.
 result<std::vector<std::pair<std::string, std::string>>> remembered_nodes();
 // From one wanted state to the next, for a caller who keeps the host and knows that it is as `from` says: nothing is observed first, so

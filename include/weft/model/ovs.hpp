@@ -86,5 +86,7 @@ inline constexpr std::uint32_t asking = 0xffffffff;
 // The external_ids that mark a row as ours.
 inline constexpr const char* mark_fabric = "weft-fabric";
 inline constexpr const char* mark_object = "weft-object";
+// The other_config key of a port that somebody else plugged and weft bound: its row is its owner's.
+inline constexpr const char* mark_bound = "weft-bound";
 
 }  // namespace weft::ovs

@@ -24,6 +24,9 @@ struct port_outcome { std::string interface; std::optional<std::int64_t> ofport;
 // Whether an ovs-vswitchd serves here: a control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) takes connections.
 // Without one a transaction would stand in the database and nothing would come of it.
 bool vswitchd_runs(const std::string& rundir);
+// Returns once ovs-vswitchd has taken in what lay in the sockets of its userspace ports before the call, as far as 96 frames a port go.
+// Without one there is nobody to wait for.
+void let_vswitchd_take_frames(const std::string& rundir);
 
 class database {
 public:
