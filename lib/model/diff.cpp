@@ -4,6 +4,7 @@
 // asks for that. Longer than the guide, because every kind of object is compared here, all by the same few rules. May include: core, model.
 #include "model/index.hpp"
 #include "model/marks.hpp"
+#include "model/names.hpp"
 #include "model/no_inverse.hpp"
 #include "model/order.hpp"
 #include "model/satisfied.hpp"
@@ -123,13 +124,6 @@ private:
         return routes(scope, have, want);
     }
 
-    // The link below one; "" where it needs none.
-    static std::string parent_of(const link_options& options) {
-        if (const auto* vlan = std::get_if<vlan_options>(&options)) return vlan->device;
-        if (const auto* macvlan = std::get_if<macvlan_options>(&options)) return macvlan->device;
-        const auto* vxlan = std::get_if<vxlan_options>(&options);
-        return vxlan != nullptr ? vxlan->device : "";
-    }
     bool cannot_become(const link& have, const link& want) const {
         return !options_satisfied(want.options, changed_in_place(want.options, have.options)) || peer_lost(want);
     }
@@ -332,7 +326,7 @@ private:
                 add(scope, std::nullopt, w);
             } else if (!same_path(w, *h)) {
                 if (h->protocol == weft_protocol) add(scope, *h, w);
-                else if (auto ok = in_the_way(foreign("route", w.destination.to_string(), scope)); !ok) return ok;
+                else if (auto ok = in_the_way(foreign("route", name_of(w), scope)); !ok) return ok;
             }
         }
         for (const auto& h : have.routes) {

@@ -7,8 +7,10 @@
 #include "model/describe.hpp"
 #include "model/keyed_list.hpp"
 #include "model/marks.hpp"
+#include "model/names.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 #include <string_view>
@@ -396,6 +398,33 @@ parts_of_undo without_switch(const std::vector<step>& steps, const std::vector<m
     return parts;
 }
 
+namespace {
+
+// Whether a flow's text names a port, as "in_port=tap1" and "output:tap1" do.
+bool names_port(const std::string& text, const std::string& port) {
+    const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.'; };
+    for (auto at = text.find(port); at != std::string::npos; at = text.find(port, at + 1)) {
+        const auto end = at + port.size();
+        if ((at == 0 || !in_word(text[at - 1])) && (end == text.size() || !in_word(text[end]))) return true;
+    }
+    return false;
+}
+
+// What stands on a link, so that it would stand on what others made under the link's name: its row in the switch, which would plug their
+// device, the flows that name it, and the links that have it as master or parent. The switch is of the host's own namespace.
+bool on_others_link(const step& s, const std::string& scope, const std::string& name) {
+    for (const auto* side : {&s.before, &s.after}) {
+        if (!*side) continue;
+        if (const auto* l = std::get_if<link>(&**side); l != nullptr && s.scope == scope && (l->master == name || parent_of(l->options) == name)) return true;
+        if (!scope.empty()) continue;
+        if (const auto* port = std::get_if<ovs::port_row>(&**side); port != nullptr && port->name == name) return true;
+        if (const auto* f = std::get_if<ovs::flow>(&**side); f != nullptr && (names_port(f->match, name) || names_port(f->actions, name))) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
 result<plan> take_back_beside_others(const host_state& seen, std::vector<step> steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                                      const std::string& fabric, const std::string& node, std::string& told) {
     for (;;) {
@@ -404,7 +433,7 @@ result<plan> take_back_beside_others(const host_state& seen, std::vector<step> s
         // As diff names what is in the way.
         const auto named = [&](const step& s) {
             const auto* way = s.before ? std::get_if<route>(&*s.before) : nullptr;
-            const auto name = s.object_kind() + " " + (way != nullptr ? way->destination.to_string() : s.object_name());
+            const auto name = s.object_kind() + " " + (way != nullptr ? name_of(*way) : s.object_name());
             const auto scope = s.object_kind() == "bridge" ? "Open vSwitch" : s.scope;
             return s.before && p.error().object == name + (scope.empty() ? "" : " in " + scope);
         };
@@ -416,6 +445,7 @@ result<plan> take_back_beside_others(const host_state& seen, std::vector<step> s
         std::erase_if(steps, [&](const step& s) {
             if (named(s)) return true;
             if (is_bridge) return s.scope == what.scope && in_switch(s);
+            if (is_link && on_others_link(s, what.scope, what.object_name())) return true;
             const auto on = is_link && s.scope == what.scope && !in_switch(s) ? devices_of(s) : std::vector<std::string>();
             return std::find(on.begin(), on.end(), what.object_name()) != on.end();
         });

@@ -133,6 +133,53 @@ TEST_CASE("a name that others took since is left to them with what lay on it, an
     CHECK(told.find("not undone: + route 10.9.0.0/16 dev eth0: the name is taken") != std::string::npos);
 }
 
+TEST_CASE("with a link that others took the name of go its row, the flows that name it and the links that stand on it, and no others") {
+    auto on = tap("tap3");
+    on.options = vlan_options{7, "tap1"};
+    weft::link free{};
+    free.name = "eth9";
+    auto enslaved = free;
+    enslaved.master = "tap1";
+    const std::vector<step> steps = {{"br-int", flow("in_port=tap10"), std::nullopt, {}}, {"br-int", flow("in_port=tap1,tcp"), std::nullopt, {}},
+                                     {"br-int", port("tap1", 5), std::nullopt, {}},       {"br-int", port("tap10", 6), std::nullopt, {}},
+                                     {"", on, std::nullopt, {}},                          {"", enslaved, free, {}},
+                                     {"", tap("tap1"), std::nullopt, {}}};
+    auto seen = host();
+    seen.bridges = {bridge({})};
+    seen.flows["br-int"] = {};
+    weft::link dummy{};
+    dummy.name = "tap1";
+    dummy.options = dummy_options{};
+    seen.namespaces[0].links = {dummy, free};
+    std::string told;
+    const auto p = take_back_beside_others(seen, steps, {}, of_fabric, "n", told).value();
+    CHECK(names(p) == std::vector<std::string>{"+ port tap10", "+ flow table=0,priority=32768,in_port=tap10"});
+    CHECK(told == "\n  not undone: + link tap1: the name is taken by an object that bears no mark of weft");
+}
+
+TEST_CASE("a route in the way is one of the same table and metric, and one of another table comes back") {
+    route first{};
+    first.destination = *parse_prefix("10.9.0.0/16");
+    first.nexthops.push_back({std::nullopt, "eth0", 0, false});
+    auto second = first, third = first, theirs = first;
+    second.table = 77;
+    third.metric = 30;
+    theirs.protocol = 4;
+    theirs.nexthops[0].device = "eth1";
+    const std::vector<step> steps = {{"", first, std::nullopt, {}}, {"", second, std::nullopt, {}}, {"", third, std::nullopt, {}}};
+    for (const auto* taken : {&first, &second, &third}) {
+        auto way = theirs;
+        way.table = taken->table;
+        way.metric = taken->metric;
+        auto seen = host();
+        seen.namespaces[0].routes = {way};
+        std::string told;
+        CHECK(names(take_back_beside_others(seen, steps, {}, of_fabric, "n", told).value()).size() == 2);
+        CHECK(told.find('\n', 1) == std::string::npos);
+        CHECK(told.find("+ route 10.9.0.0/16") != std::string::npos);
+    }
+}
+
 TEST_CASE("the devices that an object lies on are known of every kind that has some") {
     weft::address_entry address{};
     address.device = "br-ex";
