@@ -95,7 +95,7 @@ private:
         for (const auto& b : rows)
             for (const auto& p : b.ports)
                 if (const auto object = p.external_ids.find(ovs::mark_object);
-                    p.other_config.contains(ovs::mark_bound) && object != p.external_ids.end())
+                    p.other_config.contains(ovs::mark_bound) && object != p.external_ids.end() && p.tag != ovs::dead_vlan)
                     bound[p.name] = {object->second, p.tag.value_or(0)};
         for (const auto& [device, was] : bound_)
             if (const auto now = bound.find(device); now == bound.end() || now->second.port != was.port)

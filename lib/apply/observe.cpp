@@ -262,6 +262,8 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
     // The userspace datapath does not say that a device went from under it.
     for (auto& p : announced) p.open = p.open && (!p.type.empty() || by_name.find(p.device));
     out.present_ports = chosen_ports(announced);
+    for (const auto& p : announced)
+        if (p.open) out.plugged_ports.insert(p.device);
     return out;
 }
 

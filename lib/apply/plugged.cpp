@@ -11,8 +11,10 @@ std::vector<announced_port> announced_ports(const std::vector<ovs::bridge_row>& 
     for (const auto& b : bridges) {
         if (b.name != "br-int") continue;
         for (const auto& p : b.ports) {
-            const bool bound = p.other_config.contains(ovs::mark_bound);
-            if (p.external_ids.contains(ovs::mark_fabric) && !bound) continue;
+            const bool by_others = p.other_config.contains(ovs::mark_bound);
+            if (p.external_ids.contains(ovs::mark_fabric) && !by_others) continue;
+            // One that is held on the dead VLAN (profile grizzly) carries no port, and must not be chosen before one that does.
+            const bool bound = by_others && p.tag != ovs::dead_vlan;
             for (const auto& i : p.interfaces)
                 if (const auto id = i.external_ids.find("iface-id"); id != i.external_ids.end())
                     out.push_back({p.name, id->second, bound, i.ofport != -1 && i.error.empty(), i.ofport, i.type});

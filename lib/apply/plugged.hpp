@@ -15,7 +15,7 @@ namespace weft::apply {
 
 struct announced_port {
     std::string device, iface_id;
-    bool bound = false;                  // by us, in a run before
+    bool bound = false;                  // by us, in a run before, to a network and not to the dead VLAN
     bool open = false;                   // the switch has the device, or has not tried yet
     std::optional<std::int64_t> number;  // the switch's, by which its flows know the device
     std::string type;                    // of the interface; "" is a link of this host

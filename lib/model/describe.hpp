@@ -61,7 +61,7 @@ BOOST_DESCRIBE_STRUCT(flow, (), (cookie, table, priority, idle_timeout, hard_tim
 
 BOOST_DESCRIBE_STRUCT(address_range, (), (first, last))
 BOOST_DESCRIBE_STRUCT(underlay_network, (), (cidr, mtu, gateway, floating, segment))
-BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, first_id, last_id))
+BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, profile, first_id, last_id))
 BOOST_DESCRIBE_STRUCT(nic, (), (network, address, match_mac, match_path, match_driver))
 BOOST_DESCRIBE_STRUCT(vpn_peer, (), (public_key, public_key_file, address, endpoint, keepalive, preshared_key_file))
 BOOST_DESCRIBE_STRUCT(vpn_gateway, (), (key_file, port, pool, return_path, fixed, endpoint, peers))

@@ -59,6 +59,7 @@ private:
         overlay_options o;
         o.place = at.value->place;
         o.type = in_.choice(get(m, "type"), "gre|vxlan|geneve", o.type);
+        o.profile = in_.choice(get(m, "profile"), "default|grizzly", o.profile);
         // What the header can carry is validate's business; here only that it is a range of 32-bit numbers.
         if (const auto ids = in_.integer_range(get(m, "ids"), 1, 0xffffffff)) {
             o.first_id = static_cast<std::uint32_t>(ids->first);

@@ -14,8 +14,9 @@ constexpr field underlay_fields[] = {
     {"segment",  kind::name,    false, {},         nullptr, "networks that name the same one share a switch; its own if absent"},
 };
 constexpr field overlay_fields[] = {
-    {"type", kind::choice, false, "gre|vxlan|geneve", nullptr, "encapsulation of tenant networks"},
-    {"ids",  kind::range,  false, {},                 nullptr, "FIRST-LAST: pool of tunnel ids"},
+    {"type",    kind::choice, false, "gre|vxlan|geneve", nullptr, "encapsulation of tenant networks"},
+    {"profile", kind::choice, false, "default|grizzly",  nullptr, "pipeline: Neutron's since Juno, or the single table of OpenStack Grizzly"},
+    {"ids",     kind::range,  false, {},                 nullptr, "FIRST-LAST: pool of tunnel ids"},
 };
 constexpr field nic_fields[] = {
     {"network", kind::name,    true,  {}, nullptr, "an underlay network"},

@@ -4,9 +4,12 @@
 
 namespace weft {
 
-std::uint32_t overlay_overhead(const std::string& type, bool v6_underlay) {
-    constexpr std::uint32_t inner_ethernet = 14, ipv4 = 20, ipv6 = 40, gre_with_key = 8, udp = 8, vxlan_or_geneve = 8;
-    return (v6_underlay ? ipv6 : ipv4) + (type == "gre" ? gre_with_key : udp + vxlan_or_geneve) + inner_ethernet;
+bool is_grizzly(const overlay_options& overlay) { return overlay.profile == "grizzly"; }
+
+std::uint32_t overlay_overhead(const overlay_options& overlay, bool v6_underlay) {
+    constexpr std::uint32_t inner_ethernet = 14, vlan_tag = 4, ipv4 = 20, ipv6 = 40, gre_with_key = 8, udp = 8, vxlan_or_geneve = 8;
+    return (v6_underlay ? ipv6 : ipv4) + (overlay.type == "gre" ? gre_with_key : udp + vxlan_or_geneve) + inner_ethernet +
+           (is_grizzly(overlay) ? vlan_tag : 0);
 }
 
 std::uint32_t network_mtu(const fabric& f, const std::string& tenant, const std::string& network) {
@@ -18,7 +21,7 @@ std::uint32_t network_mtu(const fabric& f, const std::string& tenant, const std:
     const auto underlay = f.networks.find(tunnel_network);
     // Without an underlay nothing is encapsulated (an all-in-one): the tenant has a plain Ethernet MTU.
     if (underlay == f.networks.end()) return 1500;
-    const auto overhead = overlay_overhead(f.overlay.type, underlay->second.cidr.is_v6());
+    const auto overhead = overlay_overhead(f.overlay, underlay->second.cidr.is_v6());
     return underlay->second.mtu > overhead ? underlay->second.mtu - overhead : 0;
 }
 

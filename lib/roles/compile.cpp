@@ -3,6 +3,8 @@
 // what they made, so that two runs give the same value. Pure; errors not_found and invalid_input.
 #include "roles/compile.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "weft/roles/roles.hpp"
@@ -89,8 +91,15 @@ host_state finish(compilation& c) {
 
 }  // namespace
 
+namespace {
+
+// 4095 is the dead VLAN. Grizzly counted to the end of a range that it did not include, and a file of its networks fits its nodes.
+std::uint16_t highest_vlan(const fabric& f) { return is_grizzly(f.overlay) ? 4093 : 4094; }
+
+}  // namespace
+
 std::map<std::string, std::uint16_t> local_vlans(const fabric& f, const std::string& node, const host_facts& facts) {
-    constexpr std::uint16_t highest = 4094;  // 4095 is the dead VLAN
+    const auto highest = highest_vlan(f);
     const auto hosted = hosted_networks(f, node);
     std::map<std::string, std::uint16_t> vlans;
     std::set<std::uint16_t> used;
@@ -121,14 +130,15 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
     compilation c{f,  n->first, n->second, facts, place_nics(f, n->second, facts), local_vlans(f, node, facts), {},
                   {}, {},       {},        {},    {}, {}, {}};
     if (c.vlans.size() < hosted_networks(f, node).size())
-        return fail(errc::invalid_input, "more networks than local VLANs (4094) on one node");
+        return fail(errc::invalid_input, fmt::format("more networks than local VLANs ({}) on one node", highest_vlan(f)));
     c.space("");
     compile_nics(c);
     compile_switch(c);
     if (auto done = compile_taps(c); !done) return done.error();
     compile_routers(c);
     compile_dhcp(c);
-    compile_firewall(c);
+    if (is_grizzly(f.overlay)) compile_grizzly(c);
+    else compile_firewall(c);
     compile_defence(c);
     if (auto done = compile_vpn(c); !done) return done.error();
     auto state = finish(c);

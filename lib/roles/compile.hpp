@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parts of compile share: the node that is compiled, its devices, and the state that grows. One part per
-// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch), routers (compile_router), their
+// concern: NICs and defence of the host (compile_host), switches and flows (compile_switch, compile_grizzly), routers (compile_router), their
 // metadata proxies (compile_metadata), DHCP (compile_dhcp). Pure.
 #pragma once
 
@@ -79,6 +79,7 @@ void compile_switch(compilation&);   // br-int, br-tun, tunnels, plugged VM port
 result<void> compile_taps(compilation&);      // the taps that weft makes for VMs
 void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
+void compile_grizzly(compilation&);  // instead of the firewall, in profile grizzly: all flows of br-int and br-tun
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
 result<void> compile_vpn(compilation&);  // the gateway's WireGuard link, and what it forwards; after compile_defence

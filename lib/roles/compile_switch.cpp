@@ -182,6 +182,7 @@ void compile_switch(compilation& c) {
                 tunnels.push_back(c.bridges["br-tun"].ports.back().name);
             }
     vm_ports(c);
+    if (is_grizzly(c.f.overlay)) return;  // its flows come in compile_grizzly
     // Gates and what lies behind table 60 come in compile_firewall, when the routers' ports are there too.
     integration_flows(c);
     tunnel_flows(c, tunnels);

@@ -198,6 +198,7 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     validate_hypervisors(f, out);
     validate_tenants(f, out);
     validate_vpn(f, out);
+    validate_grizzly(f, out);
     validate_rest(f, out);
     return out.take();
 }

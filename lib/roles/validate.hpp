@@ -66,6 +66,7 @@ void validate_node_bounds(const fabric&, findings&);  // what the ports of one n
 // How the device of the port at `path` comes about.
 void validate_attach(const std::string& path, const tenant_port&, findings&);
 void validate_vpn(const fabric&, findings&);   // gateways, their peers, and the lab's clients
+void validate_grizzly(const fabric&, findings&);  // what profile grizzly cannot do
 void validate_rest(const fabric&, findings&);  // expectations, checks, lab
 
 }  // namespace weft::roles

@@ -69,6 +69,15 @@ TEST_CASE("wanted state of a node with a tap and a plugged guest", "[golden]") {
     compare("guests.cloud.txt", dump(roles::compile(f, "cloud", facts).value()));
 }
 
+TEST_CASE("wanted state of nodes of the compatibility profile", "[golden]") {
+    const auto f = complete_example("grizzly-compat");
+    auto facts = facts_of("netdev");
+    compare("grizzly-compat.network.txt", dump(roles::compile(f, "network", facts).value()));
+    facts.present_ports = {{object_uuid("grizzly-compat", "proj_one/ports/vm1"), "tapone"}};
+    facts.plugged_ports = {"tapone", "stranger"};
+    compare("grizzly-compat.compute1.txt", dump(roles::compile(f, "compute1", facts).value()));
+}
+
 TEST_CASE("lock of the example", "[golden]") {
     std::string text;
     for (const auto& [key, value] : roles::allocate(grizzly(), {}).value().lock) text += key + ": " + value + "\n";
@@ -76,7 +85,7 @@ TEST_CASE("lock of the example", "[golden]") {
 }
 
 TEST_CASE("matrix of every example", "[golden]") {
-    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants"}) {
+    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat"}) {
         std::string text;
         for (const auto& e : roles::expectations(complete_example(deployment))) {
             text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,

@@ -215,7 +215,7 @@ TEST_CASE("CVE-2014-8153, CVE-2014-4167: what would keep a tenant's dnsmasq from
 
 TEST_CASE("CVE-2023-1668, CVE-2023-5366: no flow of weft's changes an IP header, and each on neighbour discovery names its code", "[cve]") {
     std::size_t discovery = 0;
-    for (const char* example : {"grizzly", "all-in-one", "two-servers", "three-tenants"}) {
+    for (const char* example : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat"}) {
         const auto f = complete_example(example);
         for (const auto& [node, n] : f.nodes) {
             const auto facts = facts_of();

@@ -56,6 +56,7 @@ struct underlay_network {
 
 struct overlay_options {
     std::string type = "gre";  // gre, vxlan, geneve
+    std::string profile = "default";  // default: Neutron's tables since Juno; grizzly: the one table of OpenStack Grizzly
     std::uint32_t first_id = 1, last_id = 1000;
     source_place place;
     friend bool operator==(const overlay_options&, const overlay_options&) = default;
@@ -240,6 +241,7 @@ struct host_facts {
     std::map<std::string, mac_address> nic_macs;           // by NIC name
     std::map<std::string, std::uint16_t> local_vlans;      // "tenant/network" → remembered local VLAN
     std::map<std::string, std::string> present_ports;      // iface-id (UUID text) → name of the OVS port that carries it
+    std::set<std::string> plugged_ports;                   // OVS ports of br-int with an iface-id that weft did not make; those above are among them
     std::map<std::string, std::uint32_t> users;            // user name → id, of those that the node's taps are for
     bool kernel_wireguard = true;                          // else wireguard-go serves
     std::map<std::string, std::string> public_keys;        // key file → public key, base64

@@ -12,9 +12,11 @@ namespace weft {
 inline constexpr const char* management_network = "management";
 inline constexpr const char* tunnel_network = "vm-config";
 
+// Whether the fabric's nodes speak as those of OpenStack Grizzly did: one table, and the sender's VLAN tag in the tunnel.
+bool is_grizzly(const overlay_options&);
 // Bytes from the outer IP header to the end of the inner Ethernet header: gre 42, vxlan and geneve 50; 20 more over
-// IPv6.
-std::uint32_t overlay_overhead(const std::string& type, bool v6_underlay);
+// IPv6, and 4 more for the tag in the tunnel of profile grizzly.
+std::uint32_t overlay_overhead(const overlay_options&, bool v6_underlay);
 // MTU of a tenant network: what the file says, else what the overlay leaves of vm-config's MTU. 0: no such network.
 std::uint32_t network_mtu(const fabric&, const std::string& tenant, const std::string& network);
 

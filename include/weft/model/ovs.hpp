@@ -15,6 +15,8 @@ namespace weft::ovs {
 
 using string_map = std::map<std::string, std::string>;
 
+inline constexpr std::uint16_t dead_vlan = 4095;  // of a port that belongs to no network
+
 struct interface_row {
     std::string name;
     std::string type;                       // "" (system), internal, patch, gre, vxlan, geneve, tap, …

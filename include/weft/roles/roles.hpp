@@ -27,7 +27,8 @@ lock lock_of(const fabric& complete);
 // The wanted state of one node. The fabric must be complete. Errors: not_found (no such node), invalid_input.
 result<host_state> compile(const fabric&, const std::string& node, const host_facts&);
 
-// Local VLANs of the node's networks: the remembered ones stay, new ones get the first free of 1..4094 in name order.
+// Local VLANs of the node's networks: the remembered ones stay, new ones get the first free of 1..4094 (profile grizzly: 1..4093) in
+// name order.
 std::map<std::string, std::uint16_t> local_vlans(const fabric&, const std::string& node, const host_facts&);
 
 // What a client of this node's VPN gateway sends into the tunnel: the external network behind it and, where the file asks for fixed
