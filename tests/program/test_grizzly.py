@@ -210,6 +210,21 @@ def test_a_node_built_by_hand_is_talked_to_both_ways(lab):
         lab.on(node, "plan", expect=0)
 
 
+def test_a_tag_that_a_vm_makes_itself_leads_nowhere(lab):
+    send = "import socket,sys; s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW); s.bind(('eth0',0)); [s.send(bytes.fromhex(sys.argv[1])) for _ in range(5)]"
+    source, vlans = lab.mac("proj_one/vm1").replace(":", ""), lab.vlans("compute1")
+    # The other tenant's VLAN on this node, and the tags behind which a second one would be read; at last no tag, which is to be heard.
+    tags = ["8100%04x" % vlans["proj_two/net1"], "8100%04x" % vlans["proj_one/net1"], "8100%04x8100%04x" % (vlans["proj_one/net1"], vlans["proj_two/net1"]),
+            "8100" + "0000" + "8100%04x" % vlans["proj_two/net1"], ""]
+    for tag in tags:
+        ears = {vm: Ear(lab, vm, "eth0", f"ether src {lab.mac('proj_one/vm1')}") for vm in ("proj_two/vm1", "proj_two/vm2", "proj_one/vm2")}
+        lab.run("proj_one/vm1", "/usr/bin/python3", "-c", send, "f" * 12 + source + tag + "88b5" + "00" * 50)
+        heard = {vm: ear.stop() for vm, ear in ears.items()}
+        assert heard["proj_two/vm1"] == heard["proj_two/vm2"] == "", tag
+        if not tag:
+            assert "88b5" in heard["proj_one/vm2"]
+
+
 def test_a_port_that_is_nobodys_neither_speaks_nor_hears_and_leaves_no_trace(lab):
     before = lab.flows("compute1", "br-int"), lab.flows("compute1", "br-tun")
     lab.run("compute1", "ip", "netns", "add", "stranger")
