@@ -3,6 +3,7 @@
 #include "model/order.hpp"
 
 #include "model/index.hpp"
+#include "model/names.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -52,6 +53,8 @@ port_names leaving_ports(const plan& p) {
     return out;
 }
 
+constexpr int link_removal = 9, link_creation = 22, link_setting = 25;  // ranks, below
+
 int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names& leaving) {
     const bool removal = s.kind() == step_kind::remove;
     const bool creation = s.kind() == step_kind::create;
@@ -66,11 +69,11 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
                 return s.scope.empty() && bridges.find(device) ? 32 : 24;
             },
             [&](const link& l) {
-                if (removal) return 9;
-                if (creation) return 22;
+                if (removal) return link_removal;
+                if (creation) return link_creation;
                 if (s.scope.empty() && leaving.contains({l.name, l.name})) return 6;  // the device of a bridge that goes
                 if (const auto& before = std::get<link>(*s.before); l.master.empty() && !before.master.empty()) return 8;
-                return s.scope.empty() && bridges.find(l.name) ? 35 : 25;
+                return s.scope.empty() && bridges.find(l.name) ? 35 : link_setting;
             },
             [&](const nft::table&) { return removal ? 91 : 23; },
             [&](const ovs::bridge_row&) { return removal ? 8 : 30; },
@@ -91,6 +94,46 @@ int rank(const step& s, const index<ovs::bridge_row>& bridges, const port_names&
         subject(s));
 }
 
+// What a link needs to be there before it: the link below it, and the one it is a port of.
+std::vector<std::string> below(const step& s) {
+    std::vector<std::string> out;
+    for (const auto* o : {&s.before, &s.after})
+        if (*o)
+            if (const auto* l = std::get_if<link>(&**o)) {
+                if (auto parent = parent_of(l->options); !parent.empty()) out.push_back(std::move(parent));
+                if (!l->master.empty()) out.push_back(l->master);
+            }
+    return out;
+}
+
+// Stably, each link after those that it stands on: a VXLAN on a bridge, or a VLAN on a VXLAN, whatever their names.
+std::vector<step> lowest_first(std::vector<step> steps) {
+    std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> by_name;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        if (const auto* l = std::get_if<link>(&subject(steps[i]))) by_name[{steps[i].scope, l->name}].push_back(i);
+    std::vector<bool> seen(steps.size());
+    std::vector<step> out;
+    out.reserve(steps.size());
+    const auto put = [&](const auto& self, std::size_t i) -> void {
+        if (seen[i]) return;
+        seen[i] = true;  // before those below, so that links that stand on each other come to an end
+        for (const auto& name : below(steps[i]))
+            if (const auto at = by_name.find({steps[i].scope, name}); at != by_name.end())
+                for (const auto lower : at->second) self(self, lower);
+        out.push_back(std::move(steps[i]));
+    };
+    for (std::size_t i = 0; i < steps.size(); ++i) put(put, i);
+    return out;
+}
+
+// The other way round: what stands on a link goes before it, or the kernel would take it along.
+std::vector<step> highest_first(std::vector<step> steps) {
+    std::reverse(steps.begin(), steps.end());
+    steps = lowest_first(std::move(steps));
+    std::reverse(steps.begin(), steps.end());
+    return steps;
+}
+
 }  // namespace
 
 void order(plan& p, const host_state& wanted, const uplink_moves* moves) {
@@ -106,6 +149,9 @@ void order(plan& p, const host_state& wanted, const uplink_moves* moves) {
     std::map<int, std::vector<step>> by_rank;
     for (std::size_t i = 0; i < ranks.size(); ++i) by_rank[ranks[i]].push_back(std::move(p.steps[i]));
     p.steps.clear();
+    for (const int rank : {link_creation, link_setting})
+        if (const auto at = by_rank.find(rank); at != by_rank.end()) at->second = lowest_first(std::move(at->second));
+    if (const auto at = by_rank.find(link_removal); at != by_rank.end()) at->second = highest_first(std::move(at->second));
     if (moves != nullptr)
         for (const auto& [at, steps] : {std::pair(back_move, &moves->back), std::pair(forth_move, &moves->forth)})
             by_rank[at].insert(by_rank[at].end(), steps->begin(), steps->end());

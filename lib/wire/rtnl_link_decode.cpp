@@ -112,7 +112,10 @@ std::optional<raw_link> decode_link(const nlmsghdr* header) {
     const attributes info_nest = a.nested(IFLA_LINKINFO);
     raw.kind = info_nest[IFLA_INFO_KIND].text();
     raw.slave_kind = info_nest[IFLA_INFO_SLAVE_KIND].text();
-    l.options = decode_options(raw.kind, info_nest.nested(IFLA_INFO_DATA));
+    const attributes data = info_nest.nested(IFLA_INFO_DATA);
+    l.options = decode_options(raw.kind, data);
+    // The driver tells the link below among its own attributes; IFLA_LINK is absent or the device itself there.
+    if (raw.kind == "vxlan") l.link_index = data[IFLA_VXLAN_LINK].u32().value_or(0);
     return raw;
 }
 

@@ -36,6 +36,7 @@ struct data_writer {
     message& m;
     const link& l;
     int peer_fd;
+    std::uint32_t lower = 0;  // index of the link below, where there is one
 
     void operator()(const physical_options&) const {}
     void operator()(const dummy_options&) const {}
@@ -62,6 +63,7 @@ struct data_writer {
     }
     void operator()(const vxlan_options& o) const {
         m.u32(IFLA_VXLAN_ID, o.id);
+        if (lower != 0) m.u32(IFLA_VXLAN_LINK, lower);  // the driver does not look at IFLA_LINK
         if (o.local) m.ip(o.local->is_v6() ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, *o.local);
         if (o.remote) m.ip(o.remote->is_v6() ? IFLA_VXLAN_GROUP6 : IFLA_VXLAN_GROUP, *o.remote);
         if (o.port) m.be16(IFLA_VXLAN_PORT, *o.port);
@@ -106,11 +108,11 @@ std::string wire_kind(const link& l) {
     return kind_name(l.options);
 }
 
-void put_link_info(message& m, const link& l, int peer_fd) {
+void put_link_info(message& m, const link& l, int peer_fd, std::uint32_t lower = 0) {
     const auto nest = m.begin(IFLA_LINKINFO);
     m.text(IFLA_INFO_KIND, wire_kind(l));
     const auto data = m.begin(IFLA_INFO_DATA);
-    std::visit(data_writer{m, l, peer_fd}, l.options);
+    std::visit(data_writer{m, l, peer_fd, lower}, l.options);
     m.end(data);
     m.end(nest);
 }
@@ -156,10 +158,12 @@ message link_create(const link& l, const index_of& index, int peer_namespace_fd)
     if (l.mtu) m.u32(IFLA_MTU, is_bridge_with_mtu(l) && *l.mtu > ETH_MIN_MTU ? *l.mtu - 1 : *l.mtu);
     if (l.group) m.u32(IFLA_GROUP, *l.group);
     if (!l.master.empty()) m.u32(IFLA_MASTER, index(l.master));
-    if (const auto lower = lower_device(l); !lower.empty()) m.u32(IFLA_LINK, index(lower));
+    const auto below = lower_device(l);
+    const std::uint32_t lower = below.empty() ? 0 : index(below);
+    if (lower != 0) m.u32(IFLA_LINK, lower);
     bridge_options born;
     born.vlan_filtering = false;
-    put_link_info(m, std::holds_alternative<bridge_options>(l.options) ? told_only_of_differences(l, born) : l, peer_namespace_fd);
+    put_link_info(m, std::holds_alternative<bridge_options>(l.options) ? told_only_of_differences(l, born) : l, peer_namespace_fd, lower);
     return m;
 }
 

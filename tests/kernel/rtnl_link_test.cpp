@@ -155,6 +155,27 @@ TEST_CASE("vxlan, ifb and tap come back as they were wanted", "[rtnl]") {
     CHECK(s.get_link("tap0").error().code == errc::not_found);
 }
 
+TEST_CASE("a vxlan stands on the device below it, in a group there", "[rtnl]") {
+    if (!test::may_make_namespaces()) return;
+    test::scoped_namespace ns;
+    auto s = ns.session();
+    auto below = make_link("br0", bridge_options{});
+    below.up = true;
+    s.run_one({verb::add, below}).value();
+    // A group without a device below is refused by the kernel, so that this is seen to be written.
+    const vxlan_options o{5001, {}, ip("239.0.19.137"), 8472, 10, true, "br0"};
+    auto l = make_link("vxlan5001", o);
+    l.up = true;
+    const auto made = s.run_one({verb::add, l});
+    if (test::unknown_kind(made, "vxlan")) return;
+    made.value();
+    CHECK(std::get<vxlan_options>(s.get_link("vxlan5001").value().options) == o);
+    const auto listed = s.links().value();
+    const auto seen = std::find_if(listed.begin(), listed.end(), [](const auto& x) { return x.name == "vxlan5001"; });
+    REQUIRE(seen != listed.end());
+    CHECK(std::get<vxlan_options>(seen->options).device == "br0");
+}
+
 TEST_CASE("kinds that depend on the kernel come back as they were wanted", "[rtnl]") {
     if (!test::may_make_namespaces()) return;
     test::scoped_namespace ns;

@@ -76,6 +76,40 @@ TEST_CASE("nothing is raised before its guard stands") {
     REQUIRE_FALSE(std::get<weft::link>(*p.steps[index_of(p, "+ link tap1")].after).up);
 }
 
+TEST_CASE("links that stand on links of the same plan come after these, and go before them") {
+    host_state bare;
+    bare.namespaces.emplace_back();
+    auto w = bare;
+    const auto add = [&](const char* name, link_options options, const char* master = "") {
+        weft::link l{};
+        l.name = name;
+        l.options = std::move(options);
+        l.master = master;
+        l.group = weft_link_group;
+        l.alias = std::string("weft:f/") + name;
+        l.up = true;
+        w.namespaces[0].links.push_back(std::move(l));
+    };
+    // In name order, which is that of a compiled state, each one stands on a later one.
+    add("a100", vlan_options{100, "b5001"});
+    add("b5001", vxlan_options{5001, {}, {}, {}, {}, {}, "c200"}, "z-guests");
+    add("c200", vlan_options{200, "y-host"});
+    add("y-host", bridge_options{});
+    add("z-guests", bridge_options{});
+    const auto up = diff(bare, w).value();
+    for (const std::string verb : {"+", "~"}) {
+        CHECK(index_of(up, verb + " link y-host") < index_of(up, verb + " link c200"));
+        CHECK(index_of(up, verb + " link c200") < index_of(up, verb + " link b5001"));
+        CHECK(index_of(up, verb + " link z-guests") < index_of(up, verb + " link b5001"));
+        CHECK(index_of(up, verb + " link b5001") < index_of(up, verb + " link a100"));
+    }
+    const auto down = diff(w, bare).value();
+    CHECK(index_of(down, "- link a100") < index_of(down, "- link b5001"));
+    CHECK(index_of(down, "- link b5001") < index_of(down, "- link c200"));
+    CHECK(index_of(down, "- link b5001") < index_of(down, "- link z-guests"));
+    CHECK(index_of(down, "- link c200") < index_of(down, "- link y-host"));
+}
+
 TEST_CASE("a veth pair is created by one step, and its other end only raised") {
     const auto p = diff(seen_with_nic(), wanted_with_veth()).value();
     for (const auto& s : p.steps) {
