@@ -78,6 +78,8 @@ TEST_CASE("nothing is raised before its guard stands") {
 
 TEST_CASE("links that stand on links of the same plan come after these, and go before them") {
     host_state bare;
+    bare.fabric = "f";
+    bare.node = "n";
     bare.namespaces.emplace_back();
     auto w = bare;
     const auto add = [&](const char* name, link_options options, const char* master = "") {
