@@ -148,12 +148,13 @@ struct test_run {
         std::vector<std::string> out;
         if (lab.find(e.to) != nullptr) out.push_back(e.to);
         for (const auto& [name, network] : f.networks) {
-            if (!network.cidr.contains(*e.address)) continue;
+            const bool by_v6 = network.cidr6 && network.cidr6->contains(*e.address);
+            if (!by_v6 && !network.cidr.contains(*e.address)) continue;
             for (const auto& [host, h] : f.lab.hosts)
-                if (h.network == name) out.push_back(host);
+                if (h.network == name && (!by_v6 || h.address6)) out.push_back(host);
             for (const auto& [node, n] : f.nodes)
                 for (const auto& [device, nic] : n.nics)
-                    if (nic.network == name && nic.address) out.push_back(node);
+                    if (nic.network == name && (by_v6 ? nic.address6 : nic.address)) out.push_back(node);
         }
         if (f.lab.internet && f.lab.internet->contains(*e.address) && !f.lab.router_lan.empty()) out.push_back("router");
         if (out.size() > 4) out.resize(4);

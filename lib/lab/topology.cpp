@@ -16,6 +16,14 @@ error open_value(const std::string& what) {
     return {errc::invalid_input, "plan lab", what, "the fabric is not complete; allocate fills what the file leaves open"};
 }
 
+// Of a member that nobody else configures: an address of IPv6 is there at once, since the file is checked for double ones.
+address_entry own_address(const ip_address& address, std::uint8_t length) {
+    address_entry a{"eth0", {address, length}};
+    constexpr std::uint32_t no_dad = 0x02;  // IFA_F_NODAD
+    if (address.is_v6()) a.flags = no_dad;
+    return a;
+}
+
 route default_route(const ip_address& gateway, const std::string& device) {
     route r;
     r.destination = {ip_address(boost::asio::ip::address_v4::any()), 0};
@@ -132,6 +140,7 @@ struct builder {
         if (auto done = cable(m, "eth0", f.lab.router_lan, "lab/router/lan"); !done) return done;
         m.addresses.push_back({"eth0", {*lan->second.gateway, lan->second.cidr.length}});
         m.sysctls["net/ipv4/ip_forward"] = "1";
+        if (lan->second.cidr6 && lan->second.gateway6) m.addresses.push_back(own_address(*lan->second.gateway6, lan->second.cidr6->length));
         if (f.lab.internet) {
             if (auto done = cable(m, "eth1", "internet", "lab/router/internet"); !done) return done;
             m.addresses.push_back({"eth1", {internet_router(), f.lab.internet->length}});
@@ -169,6 +178,11 @@ struct builder {
             const bool outside = host.network == "internet";
             const auto length = outside ? f.lab.internet->length : f.networks.at(host.network).cidr.length;
             m.addresses.push_back({"eth0", {host.address, length}});
+            if (host.address6) {
+                const auto& network = f.networks.at(host.network);
+                m.addresses.push_back(own_address(*host.address6, network.cidr6->length));
+                if (network.gateway6 && host.network == f.lab.router_lan) m.routes.push_back(default_route(*network.gateway6, "eth0"));
+            }
             if (outside && !f.lab.router_lan.empty()) m.routes.push_back(default_route(internet_router(), "eth0"));
             if (host.network == f.lab.router_lan) m.routes.push_back(default_route(*f.networks.at(host.network).gateway, "eth0"));
             out.members.push_back(std::move(m));

@@ -60,9 +60,9 @@ BOOST_DESCRIBE_STRUCT(flow, (), (cookie, table, priority, idle_timeout, hard_tim
 }  // namespace ovs
 
 BOOST_DESCRIBE_STRUCT(address_range, (), (first, last))
-BOOST_DESCRIBE_STRUCT(underlay_network, (), (cidr, mtu, gateway, floating, segment))
-BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, profile, first_id, last_id))
-BOOST_DESCRIBE_STRUCT(nic, (), (network, address, match_mac, match_path, match_driver))
+BOOST_DESCRIBE_STRUCT(underlay_network, (), (cidr, mtu, gateway, floating, segment, cidr6, gateway6))
+BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, profile, first_id, last_id, endpoints))
+BOOST_DESCRIBE_STRUCT(nic, (), (network, address, match_mac, match_path, match_driver, address6))
 BOOST_DESCRIBE_STRUCT(vpn_peer, (), (public_key, public_key_file, address, endpoint, keepalive, preshared_key_file))
 BOOST_DESCRIBE_STRUCT(vpn_gateway, (), (key_file, port, pool, return_path, fixed, endpoint, peers))
 BOOST_DESCRIBE_STRUCT(node, (), (roles, nics, host, bridges, vpn))
@@ -78,7 +78,7 @@ BOOST_DESCRIBE_STRUCT(tenant_port, (), (node, network, address, mac, floating_au
 BOOST_DESCRIBE_STRUCT(tenant, (), (networks, routers, security_groups, ports))
 BOOST_DESCRIBE_STRUCT(expectation, (), (from, to, via, protocol, port, reachable, address, planted_gateway, why))
 BOOST_DESCRIBE_STRUCT(check, (), (kind, target, port, full_mtu))
-BOOST_DESCRIBE_STRUCT(lab_host, (), (network, address, vpn))
+BOOST_DESCRIBE_STRUCT(lab_host, (), (network, address, vpn, address6))
 BOOST_DESCRIBE_STRUCT(lab_options, (), (router_lan, internet, hosts, static_addresses))
 BOOST_DESCRIBE_STRUCT(fabric, (), (name, networks, overlay, nodes, tenants, expectations, checks, lab, file))
 

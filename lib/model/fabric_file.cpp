@@ -51,6 +51,8 @@ private:
         n.gateway = in_.address(get(m, "gateway"));
         n.floating = in_.range(get(m, "floating"));
         if (const auto segment = get(m, "segment")) n.segment = in_.name(segment);
+        n.cidr6 = in_.prefix(get(m, "cidr6"));
+        n.gateway6 = in_.address(get(m, "gateway6"));
         return n;
     }
 
@@ -65,6 +67,7 @@ private:
             o.first_id = static_cast<std::uint32_t>(ids->first);
             o.last_id = static_cast<std::uint32_t>(ids->second);
         }
+        o.endpoints = in_.choice(get(m, "endpoints"), "ipv4|ipv6", o.endpoints);
         return o;
     }
 
@@ -115,6 +118,7 @@ private:
         n.match_mac = in_.mac(get(m, "mac"));
         if (const auto path = get(m, "path")) n.match_path = in_.text(path);
         if (const auto driver = get(m, "driver")) n.match_driver = in_.text(driver);
+        n.address6 = in_.address(get(m, "address6"));
         return n;
     }
 
@@ -274,6 +278,7 @@ private:
             host.network = in_.name(get(h, "network"));
             host.address = in_.address(get(h, "address")).value_or(ip_address{});
             if (const auto vpn = get(h, "vpn")) host.vpn = in_.name(vpn);
+            host.address6 = in_.address(get(h, "address6"));
             lab.hosts[name] = host;
         }
         lab.static_addresses = in_.choice(get(m, "addresses"), "dhcp|static", "dhcp") == "static";

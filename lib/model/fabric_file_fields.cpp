@@ -12,11 +12,14 @@ constexpr field underlay_fields[] = {
     {"gateway",  kind::address, false, {},         nullptr, "the router of the subnet, default route of nodes on it"},
     {"floating", kind::range,   false, {},         nullptr, "FIRST-LAST: pool of router and floating addresses"},
     {"segment",  kind::name,    false, {},         nullptr, "networks that name the same one share a switch; its own if absent"},
+    {"cidr6",    kind::prefix,  false, {},         nullptr, "the IPv6 subnet beside cidr"},
+    {"gateway6", kind::address, false, {},         nullptr, "the router of cidr6, IPv6 default route of nodes on it"},
 };
 constexpr field overlay_fields[] = {
     {"type",    kind::choice, false, "gre|vxlan|geneve", nullptr, "encapsulation of tenant networks"},
     {"profile", kind::choice, false, "default|grizzly",  nullptr, "pipeline: Neutron's since Juno, or the single table of OpenStack Grizzly"},
     {"ids",     kind::range,  false, {},                 nullptr, "FIRST-LAST: pool of tunnel ids"},
+    {"endpoints", kind::choice, false, "ipv4|ipv6",      nullptr, "the addresses of vm-config that tunnels run between; those of its cidr if absent"},
 };
 constexpr field nic_fields[] = {
     {"network", kind::name,    true,  {}, nullptr, "an underlay network"},
@@ -24,6 +27,7 @@ constexpr field nic_fields[] = {
     {"mac",     kind::mac,     false, {}, nullptr, "match the NIC by its MAC instead of its name"},
     {"path",    kind::text,    false, {}, nullptr, "match the NIC by its bus path"},
     {"driver",  kind::text,    false, {}, nullptr, "match the NIC by its driver"},
+    {"address6", kind::address, false, {}, nullptr, "this node's IPv6 address on it, of cidr6; needs address"},
 };
 constexpr field vpn_peer_fields[] = {
     {"public-key",         kind::text,    false, {},        nullptr, "base64; or public-key-file"},
@@ -133,6 +137,7 @@ constexpr field lab_host_fields[] = {
     {"network", kind::name,    true, {}, nullptr, "an underlay network, or internet"},
     {"address", kind::address, true, {}, nullptr, "its address there"},
     {"vpn",     kind::name,    false, {}, nullptr, "the peer of a vpn-gateway that it comes in as"},
+    {"address6", kind::address, false, {}, nullptr, "its IPv6 address there, of cidr6"},
 };
 constexpr field lab_fields[] = {
     {"router", kind::object,  false, {}, &lab_router, "the router of the LAN"},

@@ -12,6 +12,12 @@ std::uint32_t overlay_overhead(const overlay_options& overlay, bool v6_underlay)
            (is_grizzly(overlay) ? vlan_tag : 0);
 }
 
+bool tunnels_over_ipv6(const fabric& f) {
+    if (!f.overlay.endpoints.empty()) return f.overlay.endpoints == "ipv6";
+    const auto underlay = f.networks.find(tunnel_network);
+    return underlay != f.networks.end() && underlay->second.cidr.is_v6();
+}
+
 std::uint32_t network_mtu(const fabric& f, const std::string& tenant, const std::string& network) {
     const auto t = f.tenants.find(tenant);
     if (t == f.tenants.end()) return 0;
@@ -21,7 +27,7 @@ std::uint32_t network_mtu(const fabric& f, const std::string& tenant, const std:
     const auto underlay = f.networks.find(tunnel_network);
     // Without an underlay nothing is encapsulated (an all-in-one): the tenant has a plain Ethernet MTU.
     if (underlay == f.networks.end()) return 1500;
-    const auto overhead = overlay_overhead(f.overlay, underlay->second.cidr.is_v6());
+    const auto overhead = overlay_overhead(f.overlay, tunnels_over_ipv6(f));
     return underlay->second.mtu > overhead ? underlay->second.mtu - overhead : 0;
 }
 

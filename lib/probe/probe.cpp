@@ -11,7 +11,9 @@
 #include <arpa/inet.h>
 #include <linux/icmp.h>
 #include <netinet/in.h>
+#include <netinet/icmp6.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,23 +50,59 @@ struct running {
     bool done = false;
 };
 
-sockaddr_in socket_address(const ip_address& address, std::uint16_t port) {
-    sockaddr_in out{};
-    out.sin_family = AF_INET;
-    out.sin_port = htons(port);
+// A socket address of either family, in the form that the calls take.
+struct any_address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+any_address socket_address(const ip_address& address, std::uint16_t port) {
+    any_address out;
+    if (address.is_v6()) {
+        sockaddr_in6 v6{};
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(port);
+        const auto bytes = address.to_v6().to_bytes();
+        std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
+        out.size = sizeof v6;
+        std::memcpy(&out.storage, &v6, sizeof v6);
+        return out;
+    }
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
     const auto bytes = address.to_v4().to_bytes();
-    std::memcpy(&out.sin_addr, bytes.data(), bytes.size());
+    std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
+    out.size = sizeof v4;
+    std::memcpy(&out.storage, &v4, sizeof v4);
     return out;
 }
 
 result<descriptor> open_socket(const request& r) {
     const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
-    descriptor s(r.kind == kind::icmp ? ::socket(AF_INET, SOCK_RAW | flags, IPPROTO_ICMP)
-                 : r.kind == kind::tcp ? ::socket(AF_INET, SOCK_STREAM | flags, 0)
-                                       : ::socket(AF_INET, SOCK_DGRAM | flags, 0));
+    const bool v6 = r.target.is_v6();
+    const int family = v6 ? AF_INET6 : AF_INET;
+    descriptor s(r.kind == kind::icmp ? ::socket(family, SOCK_RAW | flags, v6 ? static_cast<int>(IPPROTO_ICMPV6) : static_cast<int>(IPPROTO_ICMP))
+                 : r.kind == kind::tcp ? ::socket(family, SOCK_STREAM | flags, 0)
+                                       : ::socket(family, SOCK_DGRAM | flags, 0));
     if (!s) return errno_error(errno, "open probe socket", r.target.to_string());
     if (r.mark != 0 && ::setsockopt(s.fd(), SOL_SOCKET, SO_MARK, &r.mark, sizeof r.mark) < 0)
         return errno_error(errno, "mark probe socket", r.target.to_string());
+    if (v6) {
+        // The kernel writes the checksum of ICMPv6 itself. An error of a router is read as what it quotes.
+        icmp6_filter filter;
+        ICMP6_FILTER_SETBLOCKALL(&filter);
+        for (const int type : {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED, ICMP6_PARAM_PROB})
+            ICMP6_FILTER_SETPASS(type, &filter);
+        if (r.kind == kind::icmp) ::setsockopt(s.fd(), IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+        const int discover = r.dont_fragment ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT, whole = r.dont_fragment ? 1 : 0;
+        if (r.kind != kind::tcp) {
+            ::setsockopt(s.fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &discover, sizeof discover);
+            ::setsockopt(s.fd(), IPPROTO_IPV6, IPV6_DONTFRAG, &whole, sizeof whole);
+        }
+        return s;
+    }
     if (r.kind == kind::icmp) {
         icmp_filter filter{};
         filter.data = ~((1U << ICMP_ECHOREPLY) | (1U << ICMP_DEST_UNREACH) | (1U << ICMP_TIME_EXCEEDED) | (1U << ICMP_PARAMETERPROB));
@@ -83,14 +121,19 @@ struct served {
 
 // A port that is taken is served by somebody already, which is as good.
 result<served> open_listener(const listener& l) {
-    served out{descriptor(::socket(AF_INET, (l.kind == kind::udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)), l.kind};
+    // One socket hears both families; where the kernel has no IPv6, IPv4 alone.
+    const int type = (l.kind == kind::udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    served out{descriptor(::socket(AF_INET6, type, 0)), l.kind};
+    any_address any = socket_address(boost::asio::ip::address_v6::any(), l.port);
+    if (!out.socket) {
+        out.socket = descriptor(::socket(AF_INET, type, 0));
+        any = socket_address(boost::asio::ip::address_v4::any(), l.port);
+    }
     if (!out.socket) return errno_error(errno, "open listener", l.at->name());
-    const int yes = 1;
+    const int yes = 1, no = 0;
+    if (any.storage.ss_family == AF_INET6) ::setsockopt(out.socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
     ::setsockopt(out.socket.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_port = htons(l.port);
-    if (::bind(out.socket.fd(), reinterpret_cast<sockaddr*>(&any), sizeof any) < 0 ||
+    if (::bind(out.socket.fd(), any.get(), any.size) < 0 ||
         (l.kind == kind::tcp && ::listen(out.socket.fd(), 64) < 0)) {
         if (errno == EADDRINUSE) return served{};
         return errno_error(errno, "listen", fmt::format("port {} in {}", l.port, l.at->name()));
@@ -110,7 +153,23 @@ void finish(running& p, clock::time_point since) {
     p.done = true;
 }
 
+void send_icmp6(running& p) {
+    std::vector<std::uint8_t> packet(sizeof(icmp6_hdr) + p.wanted->size, 0x77);
+    icmp6_hdr header{};
+    header.icmp6_type = ICMP6_ECHO_REQUEST;
+    header.icmp6_id = htons(p.id);
+    header.icmp6_seq = htons(static_cast<std::uint16_t>(p.sent_at.size()));
+    std::memcpy(packet.data(), &header, sizeof header);
+    const auto to = socket_address(p.wanted->target, 0);
+    p.sent_at.push_back(clock::now());
+    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, to.get(), to.size) < 0)
+        note_send_error(p, errno);
+    else
+        ++p.answer.sent;
+}
+
 void send_icmp(running& p) {
+    if (p.wanted->target.is_v6()) return send_icmp6(p);
     std::vector<std::uint8_t> packet(sizeof(icmphdr) + p.wanted->size, 0x77);
     icmphdr header{};
     header.type = ICMP_ECHO;
@@ -121,7 +180,7 @@ void send_icmp(running& p) {
     std::memcpy(packet.data(), &header, sizeof header);
     const auto to = socket_address(p.wanted->target, 0);
     p.sent_at.push_back(clock::now());
-    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0)
+    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, to.get(), to.size) < 0)
         note_send_error(p, errno);
     else
         ++p.answer.sent;
@@ -132,7 +191,7 @@ void send_udp(running& p) {
     auto& a = p.attempts[0];
     const char text[] = "weft probe";
     a.sent_at = clock::now();
-    if (::connect(a.socket.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0 || ::send(a.socket.fd(), text, sizeof text, 0) < 0) {
+    if (::connect(a.socket.fd(), to.get(), to.size) < 0 || ::send(a.socket.fd(), text, sizeof text, 0) < 0) {
         p.answer.refused |= errno == ECONNREFUSED;
         note_send_error(p, errno);
     } else {
@@ -145,7 +204,7 @@ void send_tcp(running& p) {
     auto& a = p.attempts[p.next_attempt++];
     const auto to = socket_address(p.wanted->target, p.wanted->port);
     a.sent_at = clock::now();
-    if (::connect(a.socket.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) {
+    if (::connect(a.socket.fd(), to.get(), to.size) == 0) {
         ++p.answer.sent;
         finish(p, a.sent_at);
     } else if (errno == EINPROGRESS) {
@@ -177,10 +236,52 @@ std::string icmp_error_text(const icmphdr& header) {
     return header.type == ICMP_TIME_EXCEEDED ? "time exceeded" : fmt::format("ICMP type {}", header.type);
 }
 
+std::string icmp6_error_text(const icmp6_hdr& header) {
+    switch (header.icmp6_type) {
+        case ICMP6_PACKET_TOO_BIG: return fmt::format("packet too big, MTU {}", ntohl(header.icmp6_mtu));
+        case ICMP6_TIME_EXCEEDED: return "time exceeded";
+        case ICMP6_DST_UNREACH: return fmt::format("unreachable, code {}", header.icmp6_code);
+        default: return fmt::format("ICMPv6 type {}, code {}", header.icmp6_type, header.icmp6_code);
+    }
+}
+
+// As receive_icmp; the kernel hands over ICMPv6 without the IPv6 header in front of it, and the sender beside it.
+void receive_icmp6(running& p) {
+    std::array<std::uint8_t, 2048> buffer;
+    const auto target = p.wanted->target.to_v6().to_bytes();
+    for (;;) {
+        sockaddr_in6 peer{};
+        socklen_t length = sizeof peer;
+        const auto n = ::recvfrom(p.attempts[0].socket.fd(), buffer.data(), buffer.size(), MSG_TRUNC, reinterpret_cast<sockaddr*>(&peer), &length);
+        if (n < 0) return;
+        const auto size = std::min<std::size_t>(static_cast<std::size_t>(n), buffer.size());
+        icmp6_hdr header;
+        if (size < sizeof header) continue;
+        std::memcpy(&header, buffer.data(), sizeof header);
+        if (header.icmp6_type == ICMP6_ECHO_REPLY) {
+            const auto sequence = ntohs(header.icmp6_seq);
+            if (std::memcmp(&peer.sin6_addr, target.data(), target.size()) != 0 || ntohs(header.icmp6_id) != p.id || sequence >= p.sent_at.size())
+                continue;
+            return finish(p, p.sent_at[sequence]);
+        }
+        ip6_hdr inner;
+        icmp6_hdr echo;
+        if (size < sizeof header + sizeof inner + sizeof echo) continue;
+        std::memcpy(&inner, buffer.data() + sizeof header, sizeof inner);
+        std::memcpy(&echo, buffer.data() + sizeof header + sizeof inner, sizeof echo);
+        if (inner.ip6_nxt != IPPROTO_ICMPV6 || std::memcmp(&inner.ip6_dst, target.data(), target.size()) != 0 || ntohs(echo.icmp6_id) != p.id)
+            continue;
+        char from[INET6_ADDRSTRLEN] = "";
+        ::inet_ntop(AF_INET6, &peer.sin6_addr, from, sizeof from);
+        p.answer.detail = icmp6_error_text(header) + " from " + from;
+    }
+}
+
 // A raw socket sees every ICMP packet of its namespace, so that each is matched by peer and echo id.
 void receive_icmp(running& p) {
     std::array<std::uint8_t, 2048> buffer;
-    const auto target = socket_address(p.wanted->target, 0).sin_addr.s_addr;
+    if (p.wanted->target.is_v6()) return receive_icmp6(p);
+    const auto target = htonl(p.wanted->target.to_v4().to_uint());
     for (;;) {
         const auto n = ::recv(p.attempts[0].socket.fd(), buffer.data(), buffer.size(), MSG_TRUNC);
         if (n < 0) return;
@@ -236,9 +337,9 @@ void serve(const served& s) {
         return;
     }
     char buffer[64];
-    sockaddr_in peer{};
-    socklen_t length = sizeof peer;
+    sockaddr_storage peer{};
     for (;;) {
+        socklen_t length = sizeof peer;
         const auto n = ::recvfrom(s.socket.fd(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&peer), &length);
         if (n < 0) return;
         ::sendto(s.socket.fd(), buffer, static_cast<std::size_t>(n), 0, reinterpret_cast<sockaddr*>(&peer), length);
@@ -287,7 +388,6 @@ result<std::vector<answer>> run(std::span<const request> requests, std::span<con
     std::map<const netlink::namespace_handle*, std::vector<std::size_t>> by_namespace;
     std::uint16_t id = static_cast<std::uint16_t>(std::random_device{}());
     for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (!requests[i].target.is_v4()) return error{errc::unsupported, "probe", requests[i].target.to_string(), "IPv4 targets only"};
         probes[i].wanted = &requests[i];
         probes[i].id = id++;
         by_namespace[requests[i].from].push_back(i);

@@ -29,6 +29,15 @@ void compilation::add_flow(const std::string& bridge, std::uint8_t table, std::u
     flows[bridge].push_back(std::move(flow));
 }
 
+void compilation::ipv6_by_file_alone(const std::string& device) {
+    const auto key = "net/ipv6/conf/" + device + "/";
+    auto& sysctls = space("").sysctls;
+    sysctls[key + "disable_ipv6"] = "0";
+    sysctls[key + "accept_ra"] = "0";
+    sysctls[key + "autoconf"] = "0";
+    sysctls[key + "addr_gen_mode"] = "1";  // IN6_ADDR_GEN_MODE_NONE
+}
+
 void compilation::guard(const std::string& device) {
     // A port of the switch is nobody's interface: the host's own stack sends nothing of its own into it either.
     disable_ipv6(device);

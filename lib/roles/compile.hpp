@@ -58,6 +58,16 @@ struct compilation {
     void disable_ipv6(const std::string& device) {
         space("").sysctls["net/ipv6/conf/" + device + "/disable_ipv6"] = "1";
     }
+    // The device has no other IPv6 address than those that the file gives it: no router's word is taken, and no link-local address
+    // made, by which the segment's others would come in behind every rule.
+    void ipv6_by_file_alone(const std::string& device);
+    // The device of a NIC: IPv6 as the file has it, or none.
+    void ipv6_of(const placed_nic& nic, const std::string& device) {
+        has_ipv6(nic) ? ipv6_by_file_alone(device) : disable_ipv6(device);
+    }
+    static bool has_ipv6(const placed_nic& nic) {
+        return nic.nic->address6 || (nic.nic->address && nic.nic->address->is_v6());
+    }
 };
 
 // The bridge that holds the uplink of an external network on the router node, and the one under the tunnel endpoint.

@@ -35,7 +35,7 @@ void bridge_over(compilation& c, placed_nic& nic, const std::string& bridge_name
     local.up = true;
     local.mtu = nic.network->mtu;
     c.space("").links.push_back(std::move(local));
-    if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(bridge_name);
+    c.ipv6_of(nic, bridge_name);
 }
 
 // A hypervisor's Linux bridge over one of its NICs. It holds the NIC's address; the guests' NICs join it beside, whoever
@@ -62,7 +62,7 @@ void bridge_for_guests(compilation& c, placed_nic& nic, link& physical, const st
     bridge.up = true;
     c.space("").links.push_back(std::move(bridge));
     c.disable_ipv6(nic.device);
-    if (!nic.nic->address || !nic.nic->address->is_v6()) c.disable_ipv6(bridge_name);
+    c.ipv6_of(nic, bridge_name);
 }
 
 // Whether the node has another NIC on the same segment.
@@ -113,26 +113,32 @@ void compile_nics(compilation& c) {
         // The userspace datapath sends tunnels only out of a bridge of its own that holds the endpoint's address.
         else if (endpoint && c.netdev())
             bridge_over(c, nic, underlay_bridge(nic.device));
-        // Link-local IPv6 would join the inner networks behind every rule; the LAN's own addressing is not ours to
-        // switch off.
-        else if (guests.empty() && !is_external(nic.nic->network) && (!nic.nic->address || !nic.nic->address->is_v6()))
-            c.disable_ipv6(nic.device);
+        else if (guests.empty() && (!is_external(nic.nic->network) || c.has_ipv6(nic)))
+            c.ipv6_of(nic, nic.device);
+        // What else the LAN has of IPv6 is not ours to switch off, but no router of it says what this node is.
+        else if (guests.empty())
+            root.sysctls["net/ipv6/conf/" + nic.device + "/accept_ra"] = "0";
 
-        if (!nic.nic->address) continue;
-        address_entry address;
-        address.device = nic.holder;
-        address.address = {*nic.nic->address, nic.network->cidr.length};
-        address.protocol = weft_protocol;
-        root.addresses.push_back(std::move(address));
-        if (!nic.network->gateway || *nic.network->gateway == *nic.nic->address) continue;
-        route route;
-        route.destination = {ip_address(), 0};
-        if (nic.network->gateway->is_v6())
-            route.destination.address = boost::asio::ip::address_v6();
-        else
-            route.destination.address = boost::asio::ip::address_v4();
-        route.nexthops = {nexthop{*nic.network->gateway, nic.holder, 0, false}};
-        root.routes.push_back(std::move(route));
+        for (const auto& own : addresses_of(*nic.nic, *nic.network)) {
+            const auto& gateway = own.is_v6() && !nic.network->cidr.is_v6() ? nic.network->gateway6 : nic.network->gateway;
+            address_entry address;
+            address.device = nic.holder;
+            address.address = own;
+            address.protocol = weft_protocol;
+            // The file is checked for addresses given twice, and a tunnel's end must answer at once, not after a second of asking.
+            constexpr std::uint32_t no_dad = 0x02;  // IFA_F_NODAD
+            if (own.is_v6()) address.flags = no_dad;
+            root.addresses.push_back(std::move(address));
+            if (!gateway || *gateway == own.address) continue;
+            route route;
+            route.destination = {ip_address(), 0};
+            if (gateway->is_v6())
+                route.destination.address = boost::asio::ip::address_v6();
+            else
+                route.destination.address = boost::asio::ip::address_v4();
+            route.nexthops = {nexthop{*gateway, nic.holder, 0, false}};
+            root.routes.push_back(std::move(route));
+        }
     }
 }
 
@@ -155,20 +161,24 @@ void compile_defence(compilation& c) {
     for (const char* network : {management_network, tunnel_network}) {
         const auto* nic = c.nic_on(network);
         if (!nic || !nic->nic->address) continue;
-        input.rules.push_back(nft::rule_builder()
-                                  .daddr(host_prefix(*nic->nic->address))
-                                  .iifname(nic->holder, false)
-                                  .iifname("lo", false)
-                                  .drop(std::string(network) + " address, but not through " + nic->holder));
-        // On a shared segment nothing but this keeps a host of the one network away from the addresses of the other.
-        for (const auto& [other, n] : c.f.networks)
-            if (other != network && segment_of(c.f, other) == segment_of(c.f, network) &&
-                n.cidr.is_v6() == nic->nic->address->is_v6())
-                input.rules.push_back(nft::rule_builder()
-                                          .daddr(host_prefix(*nic->nic->address))
-                                          .saddr(n.cidr)
-                                          .iifname("lo", false)
-                                          .drop(std::string(network) + " address, but from " + other));
+        for (const auto& own : addresses_of(*nic->nic, *nic->network)) {
+            input.rules.push_back(nft::rule_builder()
+                                      .daddr(host_prefix(own.address))
+                                      .iifname(nic->holder, false)
+                                      .iifname("lo", false)
+                                      .drop(std::string(network) + " address, but not through " + nic->holder));
+            // On a shared segment nothing but this keeps a host of the one network away from the addresses of the other.
+            for (const auto& [other, n] : c.f.networks) {
+                if (other == network || segment_of(c.f, other) != segment_of(c.f, network)) continue;
+                for (const auto& subnet : subnets_of(n))
+                    if (subnet.is_v6() == own.is_v6())
+                        input.rules.push_back(nft::rule_builder()
+                                                  .daddr(host_prefix(own.address))
+                                                  .saddr(subnet)
+                                                  .iifname("lo", false)
+                                                  .drop(std::string(network) + " address, but from " + other));
+            }
+        }
     }
     // Where bridge netfilter is on, the guests' frames pass here too, from a bridge to itself.
     for (const auto& [bridge, nics] : c.node.bridges)

@@ -38,6 +38,26 @@ std::optional<ip_address> node_address(const node& n, const std::string& network
     return found ? found->second.address : std::nullopt;
 }
 
+std::optional<ip_address> node_address6(const node& n, const std::string& network) {
+    const auto* found = find_nic(n, network);
+    if (!found) return {};
+    if (found->second.address && found->second.address->is_v6()) return found->second.address;
+    return found->second.address6;
+}
+
+std::vector<ip_prefix> subnets_of(const underlay_network& n) {
+    std::vector<ip_prefix> out{n.cidr};
+    if (n.cidr6) out.push_back(*n.cidr6);
+    return out;
+}
+
+std::vector<ip_prefix> addresses_of(const nic& from, const underlay_network& n) {
+    std::vector<ip_prefix> out;
+    if (from.address) out.push_back({*from.address, n.cidr.length});
+    if (from.address6 && n.cidr6) out.push_back({*from.address6, n.cidr6->length});
+    return out;
+}
+
 bool is_external(const std::string& network) { return network != management_network && network != tunnel_network; }
 
 const std::pair<const std::string, nic>* uplink_nic(const node& n, const std::string& network) {
@@ -62,7 +82,8 @@ std::map<std::string, ip_address> tunnel_endpoints(const fabric& f) {
     std::map<std::string, ip_address> endpoints;
     for (const auto& [name, n] : f.nodes)
         if (is_switch(n))
-            if (const auto address = node_address(n, tunnel_network)) endpoints[name] = *address;
+            if (const auto address = tunnels_over_ipv6(f) ? node_address6(n, tunnel_network) : node_address(n, tunnel_network))
+                endpoints[name] = *address;
     return endpoints;
 }
 

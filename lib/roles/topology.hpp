@@ -24,6 +24,12 @@ bool is_switch(const node&);
 const std::pair<const std::string, nic>* find_nic(const node&, const std::string& network);
 // The node's address on an underlay network.
 std::optional<ip_address> node_address(const node&, const std::string& network);
+// Its IPv6 address there, whether it stands as `address` or as `address6`.
+std::optional<ip_address> node_address6(const node&, const std::string& network);
+// The subnets of an underlay network: its cidr, then its cidr6 if it has one.
+std::vector<ip_prefix> subnets_of(const underlay_network&);
+// What a NIC is addressed with, each with the length of its subnet.
+std::vector<ip_prefix> addresses_of(const nic&, const underlay_network&);
 bool is_external(const std::string& network);
 // The NIC of a network node that the bridge of an external network takes as its port: one without an address first, so that
 // a second NIC keeps the node's own leg there. Null if there is none.

@@ -63,19 +63,19 @@ void address_book::claim(const ip_address& address, source_place place, const st
                    "an address of its own");
 }
 
-bool check_cidr(findings& out, source_place place, const std::string& path, const ip_prefix& cidr) {
+bool check_cidr(findings& out, source_place place, const std::string& path, const ip_prefix& cidr, const char* key) {
     if (cidr.network() != cidr) {
-        out.error(place, path + ".cidr", cidr.to_string(), "is misaligned: it has host bits",
+        out.error(place, path + key, cidr.to_string(), "is misaligned: it has host bits",
                   cidr.network().to_string());
         return false;
     }
     if (cidr.length > cidr.max_length() - 2 || cidr.length == 0) {
-        out.error(place, path + ".cidr", cidr.to_string(), "has no room for hosts",
+        out.error(place, path + key, cidr.to_string(), "has no room for hosts",
                   cidr.is_v6() ? "/1 to /126" : "/1 to /30");
         return false;
     }
     if (cidr.address.is_unspecified() || cidr.address.is_multicast() || cidr.address.is_loopback()) {
-        out.error(place, path + ".cidr", cidr.to_string(), "is not a unicast subnet", "like 10.0.0.0/24");
+        out.error(place, path + key, cidr.to_string(), "is not a unicast subnet", cidr.is_v6() ? "like 2001:db8:1::/64" : "like 10.0.0.0/24");
         return false;
     }
     return true;
@@ -194,6 +194,7 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     findings out(f, of_form);
     if (f.name.empty()) out.error({1, 1}, "name", "", "is missing", "a name of the fabric");
     validate_underlay(f, out);
+    validate_underlay6(f, out);
     validate_nodes(f, out);
     validate_hypervisors(f, out);
     validate_tenants(f, out);

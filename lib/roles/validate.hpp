@@ -49,12 +49,13 @@ private:
 
 inline constexpr std::uint32_t smallest_ipv4_mtu = 576, smallest_ipv6_mtu = 1280;
 // A subnet that hosts can live in; false when it cannot, and further questions make no sense.
-bool check_cidr(findings&, source_place, const std::string& path, const ip_prefix& cidr);
+bool check_cidr(findings&, source_place, const std::string& path, const ip_prefix& cidr, const char* key = ".cidr");
 // Whether two subnets share addresses; one that is refused as /0 shares none, or it would be told at every other.
 bool overlap(const ip_prefix&, const ip_prefix&);
 void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);
 
 void validate_underlay(const fabric&, findings&);
+void validate_underlay6(const fabric&, findings&);  // IPv6 subnets of the underlay, what has an address there, and where tunnels end
 void validate_nodes(const fabric&, findings&);
 void validate_hypervisors(const fabric&, findings&);  // shared segments, bridges, guests
 void validate_tenants(const fabric&, findings&);

@@ -78,7 +78,7 @@ void check_networks(const fabric& f, const std::string& tenant_name, const tenan
             out.error(n.place, path + ".mtu", std::to_string(mtu), "is too small for IPv4",
                       "576 or more; raise networks.vm-config.mtu");
         if (const auto underlay = f.networks.find(tunnel_network); underlay != f.networks.end()) {
-            const auto need = mtu + overlay_overhead(f.overlay, underlay->second.cidr.is_v6());
+            const auto need = mtu + overlay_overhead(f.overlay, tunnels_over_ipv6(f));
             if (need > underlay->second.mtu && n.mtu)
                 out.error(
                     n.place, path + ".mtu", std::to_string(mtu),

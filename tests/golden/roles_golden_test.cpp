@@ -54,7 +54,7 @@ TEST_CASE("wanted state of every node", "[golden]") {
 }
 
 TEST_CASE("wanted state of every node of the other deployments", "[golden]") {
-    for (const char* deployment : {"all-in-one", "two-servers"}) {
+    for (const char* deployment : {"all-in-one", "two-servers", "dual-stack"}) {
         const auto f = complete_example(deployment);
         for (const auto& [node, n] : f.nodes)
             compare(std::string(deployment) + "." + node + ".txt",
@@ -85,7 +85,7 @@ TEST_CASE("lock of the example", "[golden]") {
 }
 
 TEST_CASE("matrix of every example", "[golden]") {
-    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat"}) {
+    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat", "dual-stack"}) {
         std::string text;
         for (const auto& e : roles::expectations(complete_example(deployment))) {
             text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,

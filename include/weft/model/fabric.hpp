@@ -50,6 +50,8 @@ struct underlay_network {
     std::optional<ip_address> gateway;
     std::optional<address_range> floating;
     std::string segment;  // networks of one segment share a switch without VLANs between them; "" = one of its own
+    std::optional<ip_prefix> cidr6;       // the IPv6 subnet beside `cidr`
+    std::optional<ip_address> gateway6;   // its router
     source_place place;
     friend bool operator==(const underlay_network&, const underlay_network&) = default;
 };
@@ -58,6 +60,7 @@ struct overlay_options {
     std::string type = "gre";  // gre, vxlan, geneve
     std::string profile = "default";  // default: Neutron's tables since Juno; grizzly: the one table of OpenStack Grizzly
     std::uint32_t first_id = 1, last_id = 1000;
+    std::string endpoints;     // ipv4, ipv6: which addresses of vm-config the tunnels run between; "" = those of its `cidr`
     source_place place;
     friend bool operator==(const overlay_options&, const overlay_options&) = default;
 };
@@ -67,6 +70,7 @@ struct nic {
     std::optional<ip_address> address;
     std::optional<mac_address> match_mac;
     std::string match_path, match_driver;
+    std::optional<ip_address> address6;  // beside `address`, of the network's cidr6
     source_place place;
     friend bool operator==(const nic&, const nic&) = default;
 };
@@ -212,7 +216,7 @@ struct expectation {
 struct check { std::string kind; ip_address target; std::uint16_t port = 0; bool full_mtu = false; source_place place;
     friend bool operator==(const check&, const check&) = default; };
 
-struct lab_host { std::string network; ip_address address; std::string vpn; /* the peer it comes in as */ source_place place; friend bool operator==(const lab_host&, const lab_host&) = default; };
+struct lab_host { std::string network; ip_address address; std::string vpn; /* the peer it comes in as */ std::optional<ip_address> address6; source_place place; friend bool operator==(const lab_host&, const lab_host&) = default; };
 struct lab_options {
     std::string router_lan;                 // underlay network behind the lab's router; "" = no router
     std::optional<ip_prefix> internet;      // the small Internet behind it; the router has its first host address

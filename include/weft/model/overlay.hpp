@@ -17,6 +17,8 @@ bool is_grizzly(const overlay_options&);
 // Bytes from the outer IP header to the end of the inner Ethernet header: gre 42, vxlan and geneve 50; 20 more over
 // IPv6, and 4 more for the tag in the tunnel of profile grizzly.
 std::uint32_t overlay_overhead(const overlay_options&, bool v6_underlay);
+// Whether the tunnels run between IPv6 addresses: what overlay.endpoints says, else the family of vm-config's cidr.
+bool tunnels_over_ipv6(const fabric&);
 // MTU of a tenant network: what the file says, else what the overlay leaves of vm-config's MTU. 0: no such network.
 std::uint32_t network_mtu(const fabric&, const std::string& tenant, const std::string& network);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Active checks from a given namespace: ICMP echo with DF at a size, TCP connect, UDP echo and ARP. Results are values: an
 // unanswered probe is an answer, not an error; errors are what kept a probe from being tried at all (no such namespace, no
-// permission). Probes of one run go out side by side. IPv4 only so far. May include: core, netlink.
+// permission). Probes of one run go out side by side. Both families; ARP is IPv4's. May include: core, netlink.
 #pragma once
 
 #include "weft/core/address.hpp"
@@ -19,7 +19,7 @@ struct request {
     probe::kind kind = probe::kind::icmp;
     ip_address target;
     std::uint16_t port = 0;               // tcp, udp
-    std::uint16_t size = 56;              // payload bytes of an ICMP echo; the IP packet is 28 bytes longer
+    std::uint16_t size = 56;              // payload bytes of an ICMP echo; the IP packet is 28 bytes longer, of IPv6 48
     bool dont_fragment = false;           // DF, and the path MTU that the kernel remembers is not believed
     std::uint32_t mark = 0;               // SO_MARK, for policy routing of the probe alone
     std::chrono::milliseconds patience{3000};  // a probe ends at the first reply, or after this
@@ -43,7 +43,7 @@ struct listener {
     friend bool operator==(const listener&, const listener&) = default;
 };
 
-// All requests side by side; one answer for each, in order. Errors: permission_denied, unsupported (IPv6), system_error.
+// All requests side by side; one answer for each, in order. Errors: permission_denied, system_error.
 result<std::vector<answer>> run(std::span<const request> requests, std::span<const listener> listeners = {});
 
 // One request alone. Equivalent to: ping -M do -s SIZE TARGET; nc -z TARGET PORT.

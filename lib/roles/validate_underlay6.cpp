@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// validate(), the underlay's IPv6: subnets and gateways beside those of IPv4, the addresses of nodes and of lab hosts in them, and
+// the family that tunnels run over. Pure; cannot fail.
+#include "roles/validate.hpp"
+
+namespace weft::roles {
+namespace {
+
+// Addresses of these are no node's own for good: link-local ones are made by kernels, mapped ones are IPv4.
+bool is_reserved(const ip_prefix& cidr) {
+    const auto address = cidr.address.to_v6();
+    return address.is_link_local() || address.is_v4_mapped() || address.is_site_local();
+}
+
+// Whether the network has an IPv6 subnet that hosts can live in.
+bool check_network(const fabric& f, const std::string& name, const underlay_network& n, findings& out) {
+    const auto path = "networks." + name;
+    if (!n.cidr6) {
+        if (n.gateway6) out.error(n.place, path + ".gateway6", n.gateway6->to_string(), "needs an IPv6 subnet", "cidr6 beside it");
+        return false;
+    }
+    if (!n.cidr6->is_v6() || is_reserved(*n.cidr6)) {
+        out.error(n.place, path + ".cidr6", n.cidr6->to_string(), "is not an IPv6 subnet for nodes",
+                  "a global or unique local subnet, like 2001:db8:1::/64 or fd00:1::/64");
+        return false;
+    }
+    if (n.cidr.is_v6()) {
+        out.error(n.place, path + ".cidr6", n.cidr6->to_string(), "stands beside a cidr that is IPv6 already", "an IPv4 cidr, or no cidr6");
+        return false;
+    }
+    if (!check_cidr(out, n.place, path, *n.cidr6, ".cidr6")) return false;
+    if (n.mtu < smallest_ipv6_mtu)
+        out.error(n.place, path + ".mtu", std::to_string(n.mtu), "is too small for IPv6", "1280-65535");
+    if (n.gateway6) check_host(out, n.place, path + ".gateway6", *n.cidr6, *n.gateway6);
+    for (const auto& [other_name, other] : f.networks) {
+        if (other_name == name) continue;
+        // Of two networks that both have a cidr6, the second one in name order is told of.
+        const bool twice = other.cidr6 && other_name < name && overlap(*n.cidr6, *other.cidr6);
+        if (twice || overlap(*n.cidr6, other.cidr))
+            out.error(n.place, path + ".cidr6", n.cidr6->to_string(), "overlaps networks." + other_name,
+                      "a subnet apart from " + (twice ? *other.cidr6 : other.cidr).to_string());
+    }
+    if (f.lab.internet && overlap(*n.cidr6, *f.lab.internet))
+        out.error(n.place, path + ".cidr6", n.cidr6->to_string(), "overlaps lab.router.internet", "a subnet apart");
+    return true;
+}
+
+void check_endpoints(const fabric& f, findings& out) {
+    const auto& family = f.overlay.endpoints;
+    if (family.empty() || out.broken("overlay.endpoints")) return;
+    const auto underlay = f.networks.find(tunnel_network);
+    if (family != "ipv4" && family != "ipv6") {
+        out.error(f.overlay.place, "overlay.endpoints", family, "is not a family of addresses", "ipv4, ipv6");
+        return;
+    }
+    if (underlay == f.networks.end()) return;  // an all-in-one has no tunnels, whatever they would run over
+    const auto& n = underlay->second;
+    if (family == "ipv4" && n.cidr.is_v6())
+        out.error(f.overlay.place, "overlay.endpoints", family, "needs IPv4 addresses on vm-config", "ipv6, or an IPv4 cidr of networks.vm-config");
+    if (family != "ipv6" || n.cidr.is_v6()) return;
+    if (is_grizzly(f.overlay)) {
+        out.error(f.overlay.place, "overlay.endpoints", family, "is nothing that profile grizzly has tunnels over", "ipv4, or profile: default");
+        return;
+    }
+    if (!n.cidr6) {
+        out.error(f.overlay.place, "overlay.endpoints", family, "needs IPv6 addresses on vm-config", "ipv4, or networks.vm-config.cidr6");
+        return;
+    }
+    for (const auto& [name, node] : f.nodes) {
+        const auto* nic = find_nic(node, tunnel_network);
+        if (is_switch(node) && nic && nic->second.address && !nic->second.address6)
+            out.error(nic->second.place, "nodes." + name + ".nics." + nic->first + ".address6", "",
+                      "is missing: tunnels run over IPv6", "an address of " + n.cidr6->to_string());
+    }
+}
+
+}  // namespace
+
+void validate_underlay6(const fabric& f, findings& out) {
+    std::map<std::string, address_book> books;
+    std::set<std::string> sound;
+    for (const auto& [name, n] : f.networks) {
+        auto& book = books.emplace(name, out).first->second;
+        if (!check_network(f, name, n, out)) continue;
+        sound.insert(name);
+        if (n.gateway6) book.claim(*n.gateway6, n.place, "networks." + name + ".gateway6");
+    }
+    const auto check_address = [&](const std::string& network, const std::optional<ip_address>& address6, source_place place,
+                                   const std::string& path) {
+        const auto n = f.networks.find(network);
+        if (!address6 || (n == f.networks.end() && network != "internet")) return;
+        if (n == f.networks.end() || !n->second.cidr6) {
+            out.error(place, path, address6->to_string(), "needs an IPv6 subnet of its network",
+                      n == f.networks.end() ? "no address6" : "networks." + network + ".cidr6");
+            return;
+        }
+        if (!sound.contains(network)) return;
+        check_host(out, place, path, *n->second.cidr6, *address6);
+        books.at(network).claim(*address6, place, path);
+    };
+    for (const auto& [name, node] : f.nodes)
+        for (const auto& [nic_name, nic] : node.nics) {
+            const auto path = "nodes." + name + ".nics." + nic_name + ".address6";
+            if (nic.address6 && !nic.address && !out.broken("nodes." + name + ".nics." + nic_name + ".address"))
+                out.error(nic.place, path, nic.address6->to_string(), "needs an address beside it", "address, or no address6");
+            else
+                check_address(nic.network, nic.address6, nic.place, path);
+        }
+    for (const auto& [name, host] : f.lab.hosts)
+        check_address(host.network, host.address6, host.place, "lab.hosts." + name + ".address6");
+    check_endpoints(f, out);
+}
+
+}  // namespace weft::roles

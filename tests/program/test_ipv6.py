@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IPv6 on the underlay: a lab of both families, tunnels over IPv6 exact to the byte, and routers' advertisements that nobody believes."""
+import json
+
+import pytest
+
+from conftest import FABRICS, Lab, eventually, weft
+
+# A router's advertisement of 2001:db8:bad::/64, as a whole frame, so that the sender needs no address of its own.
+ADVERTISE = """
+import socket, struct, sys
+device = sys.argv[1]
+src, dst = socket.inet_pton(socket.AF_INET6, "fe80::bad"), socket.inet_pton(socket.AF_INET6, "ff02::1")
+mac = bytes.fromhex("020000000bad")
+body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + b"\\x01\\x01" + mac
+body += struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 86400, 86400, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+body = body[:2] + struct.pack("!H", checksum(src + dst + struct.pack("!II", len(body), 58) + body)) + body[4:]
+frame = bytes.fromhex("333300000001") + mac + b"\\x86\\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + src + dst + body
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((device, 0))
+for _ in range(3): s.send(frame)
+"""
+OWN = {"controller": {"fd00:10::51", "2001:db8:100::51"}, "network": {"fd00:10::52", "fd00:20::52"},
+       "compute1": {"fd00:10::53", "fd00:20::53"}, "compute2": {"fd00:10::54", "fd00:20::54"}}
+
+
+@pytest.fixture(scope="module")
+def dual(tmp_path_factory):
+    # A second host of the LAN believes what routers say, as hosts do: it shows that the advertisement was a good one.
+    text = (FABRICS / "dual-stack.yaml").read_text()
+    host = "    lan1: { network: external"
+    assert host in text
+    file = tmp_path_factory.mktemp("dual") / "dual-stack.yaml"
+    file.write_text(text.replace(host, "    lan2: { network: external, address: 192.168.100.201 }\n" + host))
+    standing = Lab(file)
+    yield standing
+    standing.down()
+
+
+def addresses(lab, member):
+    links = json.loads(lab.run(member, "ip", "-j", "-6", "address", "show", "scope", "global").stdout or "[]")
+    return {a["local"] for link in links for a in link.get("addr_info", []) if "local" in a}  # `ip` tells of others as {}
+
+
+def ping(lab, member, target, payload, expect):
+    lab.run(member, "ping", "-q", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do", "-s", payload, target, expect=expect)
+
+
+def test_every_cell_is_green_in_both_families_and_the_nodes_are_at_rest(dual):
+    cells = dual.cells()
+    assert [c for c in cells if not c["ok"]] == []
+    of_ipv6 = [c for c in cells if c["via"].endswith("/ipv6")]
+    assert {c["expected"] for c in of_ipv6} == {"reachable", "blocked"}
+    for node in OWN:
+        dual.on(node, "plan", expect=0)
+
+
+def test_tunnels_run_over_ipv6_and_their_mtu_is_exact(dual):
+    options = dual.run("compute1", "ovs-vsctl", "--columns=options", "find", "interface", "type=vxlan").stdout
+    assert "fd00:20::54" in options and "10.20.20." not in options
+    # A full packet of the underlay in either family; one byte more is none.
+    for target, header in (("fd00:20::54", 48), ("10.20.20.54", 28)):
+        ping(dual, "compute1", target, 1500 - header, 0)
+        ping(dual, "compute1", target, 1500 - header + 1, 1)
+    # What the tunnel leaves of it; more is lost in the tunnel itself, also where the VM believes that it has more.
+    vm2 = dual.address("proj_one/vm2")
+    ping(dual, "proj_one/vm1", vm2, 1430 - 28, 0)
+    dual.run("proj_one/vm1", "ip", "link", "set", "eth0", "mtu", "1500")
+    try:
+        ping(dual, "proj_one/vm1", vm2, 1430 - 28, 0)
+        ping(dual, "proj_one/vm1", vm2, 1430 - 28 + 1, 1)
+    finally:
+        dual.run("proj_one/vm1", "ip", "link", "set", "eth0", "mtu", "1430")
+
+
+def test_no_node_believes_an_advertisement_nor_has_an_address_of_its_own_making(dual):
+    dual.run("lan1", "/usr/bin/python3", "-c", ADVERTISE, "eth0")       # the LAN
+    dual.run("compute2", "/usr/bin/python3", "-c", ADVERTISE, "eth0")   # management
+    dual.run("compute2", "/usr/bin/python3", "-c", ADVERTISE, "br-eth1")  # VM-config
+    eventually(lambda: any(a.startswith("2001:db8:bad:") for a in addresses(dual, "lan2")))
+    for node, own in OWN.items():
+        assert addresses(dual, node) == own
+        assert "2001:db8:bad" not in dual.run(node, "ip", "-6", "route", "show", "table", "all").stdout
+        assert "fe80::bad" not in dual.run(node, "ip", "-6", "route", "show", "table", "all").stdout
+        # No link-local address either, where the file has IPv6.
+        links = json.loads(dual.run(node, "ip", "-j", "-6", "address", "show").stdout)
+        made = [(link["ifname"], a["local"]) for link in links for a in link.get("addr_info", []) if a.get("scope") == "link"]
+        assert made == []
+
+
+def test_what_cannot_be_is_refused_with_its_place_and_nothing_is_touched(dual, tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text((FABRICS / "dual-stack.yaml").read_text().replace('"fd00:10::53"', '"fd00:11::53"'))
+    done = weft("check", file, expect=1)
+    assert "fd00:11::53" in done.stderr and "a host of fd00:10::/64" in done.stderr and "bad.yaml:" in done.stderr
+    before = dual.run("compute1", "ip", "-6", "address").stdout
+    dual.on("compute1", "apply", file=file, expect=1)
+    assert dual.run("compute1", "ip", "-6", "address").stdout == before

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPv6 on the underlay: what a fabric file may not say of it, each with the place of the bad value; and what compile and the matrix make of what it
+// says. Needs nothing but the example.
+#include "roles_fixture.hpp"
+#include "weft/model/overlay.hpp"
+
+#include <algorithm>
+
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+std::string dual() { return example_text("dual-stack"); }
+fabric complete(const std::string& text) { return roles::allocate(parsed(text, "dual-stack.yaml"), {}).value().fabric; }
+
+// `from` becomes `to`, where '@' stands right before the value that must be told of.
+struct row {
+    std::string from, to, value, problem, allowed;
+};
+
+std::vector<diagnostic> errors_of(const std::string& text) {
+    const auto p = parse_fabric(text, "dual-stack.yaml");
+    auto all = roles::validate(p.fabric, p.diagnostics);
+    std::erase_if(all, [](const auto& d) { return d.severity != severity::error; });
+    return all;
+}
+
+void told_alone(const row& r) {
+    auto text = changed(dual(), r.from, r.to);
+    const auto at = text.find('@');
+    REQUIRE(at != std::string::npos);
+    text.erase(at, 1);
+    const auto line = static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n')) + 1;
+    const auto column = static_cast<int>(at - (text.rfind('\n', at - 1) + 1)) + 1;
+    const auto errors = errors_of(text);
+    INFO(r.to);
+    for (const auto& d : errors) UNSCOPED_INFO(d.to_string());
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].file == "dual-stack.yaml");
+    CHECK(errors[0].value == r.value);
+    CHECK(errors[0].problem.find(r.problem) != std::string::npos);
+    CHECK(errors[0].allowed.find(r.allowed) != std::string::npos);
+    CHECK(errors[0].place.line == line);
+    CHECK(errors[0].place.column == column);
+}
+
+const namespace_state& root_of(const host_state& s) {
+    return *std::find_if(s.namespaces.begin(), s.namespaces.end(), [](const auto& n) { return n.name.empty(); });
+}
+
+const ovs::interface_row* tunnel_of(const host_state& s, const std::string& remote) {
+    for (const auto& bridge : s.bridges)
+        for (const auto& port : bridge.ports)
+            for (const auto& i : port.interfaces)
+                if (const auto at = i.options.find("remote_ip"); at != i.options.end() && at->second == remote) return &i;
+    return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("IPv6 of the underlay that cannot be is refused where it stands", "[roles][ipv6]") {
+    REQUIRE(errors_of(dual()).empty());
+    const std::string management = "cidr6: \"fd00:10::/64\"", compute1 = "address6: \"fd00:10::53\"";
+    for (const auto& r : std::vector<row>{
+             {management, "cidr6: @\"fd00:10::1/64\"", "fd00:10::1/64", "misaligned", "fd00:10::/64"},
+             {management, "cidr6: @\"fd00:10::/127\"", "fd00:10::/127", "no room for hosts", "/1 to /126"},
+             {management, "cidr6: @10.99.0.0/24", "10.99.0.0/24", "not an IPv6 subnet", "fd00:1::/64"},
+             {management, "cidr6: @\"fe80::/64\"", "fe80::/64", "not an IPv6 subnet", "fd00:1::/64"},
+             {"cidr6: \"fd00:20::/64\"", "cidr6: @\"fd00::/16\"", "fd00::/16", "overlaps networks.management", "apart from fd00:10::/64"},
+             {compute1, "address6: @\"fd00:11::53\"", "fd00:11::53", "outside the subnet", "a host of fd00:10::/64"},
+             {"address6: \"fd00:10::54\"", "address6: @\"fd00:10::53\"", "fd00:10::53", "duplicate address", "an address of its own"},
+             {compute1, "address6: @10.10.10.60", "10.10.10.60", "outside the subnet", "a host of fd00:10::/64"},
+             {"eth2: { network: external }", "eth2: { network: external, address6: @\"2001:db8:100::52\" }", "2001:db8:100::52",
+              "needs an address beside it", "address"},
+             {"gateway6: \"2001:db8:100::1\"", "gateway6: @\"2001:db8:101::1\"", "2001:db8:101::1", "outside the subnet", "2001:db8:100::/64"},
+             {"address6: \"2001:db8:100::200\"", "address6: @\"2001:db8:100::51\"", "2001:db8:100::51", "duplicate address", "of its own"},
+             {"endpoints: ipv6", "endpoints: @ipv5", "ipv5", "", "ipv4, ipv6"}})
+        told_alone(r);
+}
+
+TEST_CASE("a tunnel endpoint without an IPv6 address is refused when tunnels run over IPv6", "[roles][ipv6]") {
+    const auto errors = errors_of(changed(dual(), ", address6: \"fd00:20::53\"", ""));
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].path == "nodes.compute1.nics.eth1.address6");
+    CHECK(errors[0].allowed == "an address of fd00:20::/64");
+    CHECK(errors[0].place.line > 0);
+}
+
+TEST_CASE("profile grizzly has no tunnels over IPv6", "[roles][ipv6]") {
+    const auto errors = errors_of(changed(dual(), "type: vxlan, ids", "type: gre, profile: grizzly, ids"));
+    CHECK(std::any_of(errors.begin(), errors.end(), [](const auto& d) { return d.path == "overlay.endpoints" && d.value == "ipv6"; }));
+}
+
+TEST_CASE("tunnels over IPv6 cost 20 bytes more, and run between the IPv6 addresses", "[roles][ipv6]") {
+    for (const auto& [type, over_v6, over_v4] : std::vector<std::tuple<std::string, std::uint32_t, std::uint32_t>>{
+             {"gre", 1438, 1458}, {"vxlan", 1430, 1450}, {"geneve", 1430, 1450}}) {
+        const auto text = changed(dual(), "type: vxlan", "type: " + type);
+        CHECK(network_mtu(parsed(text), "proj_one", "net1") == over_v6);
+        CHECK(network_mtu(parsed(changed(text, ", endpoints: ipv6", "")), "proj_one", "net1") == over_v4);
+        const auto state = roles::compile(complete(text), "compute1", facts_of("netdev")).value();
+        const auto* tunnel = tunnel_of(state, "fd00:20::54");
+        REQUIRE(tunnel != nullptr);
+        CHECK(tunnel->options.at("local_ip") == "fd00:20::53");
+        CHECK(tunnel_of(state, "10.20.20.54") == nullptr);
+    }
+    const auto over_v4 = roles::compile(complete(changed(dual(), ", endpoints: ipv6", "")), "compute1", facts_of("netdev")).value();
+    CHECK(tunnel_of(over_v4, "10.20.20.54") != nullptr);
+    CHECK(tunnel_of(over_v4, "fd00:20::54") == nullptr);
+}
+
+TEST_CASE("a device has the IPv6 addresses of the file and makes none of its own", "[roles][ipv6]") {
+    for (const char* datapath : {"netdev", "system"}) {
+        const auto state = roles::compile(complete(dual()), "compute1", facts_of(datapath)).value();
+        const auto& root = root_of(state);
+        for (const auto& a : root.addresses) {
+            if (!a.address.is_v6()) continue;
+            CHECK(a.flags == 0x02);  // IFA_F_NODAD
+            const auto key = "net/ipv6/conf/" + a.device + "/";
+            CHECK(root.sysctls.at(key + "accept_ra") == "0");
+            CHECK(root.sysctls.at(key + "autoconf") == "0");
+            CHECK(root.sysctls.at(key + "addr_gen_mode") == "1");
+            CHECK(root.sysctls.at(key + "disable_ipv6") == "0");
+        }
+        CHECK(std::count_if(root.addresses.begin(), root.addresses.end(), [](const auto& a) { return a.address.is_v6(); }) == 2);
+    }
+}
+
+TEST_CASE("no leg on the LAN takes a router advertisement, whether it has IPv6 or not", "[roles][ipv6]") {
+    const auto of_ipv4 = roles::compile(complete_grizzly(), "controller", facts_of("netdev")).value();
+    CHECK(root_of(of_ipv4).sysctls.at("net/ipv6/conf/eth1/accept_ra") == "0");
+    CHECK(root_of(of_ipv4).sysctls.count("net/ipv6/conf/eth1/disable_ipv6") == 0);
+    const auto dual_stack = roles::compile(complete(dual()), "controller", facts_of("netdev")).value();
+    CHECK(root_of(dual_stack).sysctls.at("net/ipv6/conf/eth1/accept_ra") == "0");
+    const auto& routes = root_of(dual_stack).routes;
+    CHECK(std::any_of(routes.begin(), routes.end(), [](const auto& r) {
+        return r.destination.is_v6() && r.destination.length == 0 && r.nexthops.at(0).gateway == *parse_ip("2001:db8:100::1");
+    }));
+}
+
+TEST_CASE("the matrix has rows of both families, and none of IPv6 without addresses", "[roles][ipv6]") {
+    const auto has = [](const fabric& f, const std::string& from, const std::string& to, const std::string& address, bool reachable) {
+        const auto rows = roles::expectations(f);
+        return std::any_of(rows.begin(), rows.end(), [&](const auto& e) {
+            return e.from == from && e.to == to && e.address == *parse_ip(address) && e.reachable == reachable && !e.planted_gateway;
+        });
+    };
+    const auto f = complete(dual());
+    CHECK(has(f, "compute1", "compute2", "fd00:20::54", true));
+    CHECK(has(f, "controller", "compute2", "fd00:20::54", false));
+    CHECK(has(f, "controller", "compute2", "fd00:10::54", true));
+    CHECK(has(f, "lan1", "controller", "2001:db8:100::51", true));
+    CHECK(has(f, "lan1", "controller", "fd00:10::51", false));
+    for (const auto& e : roles::expectations(complete_grizzly())) CHECK_FALSE(e.address->is_v6());
+}
