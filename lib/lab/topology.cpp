@@ -112,6 +112,14 @@ struct builder {
                     m.addresses.push_back({"eth0", {*port.address, network->second.cidr.length}});
                     m.routes.push_back(default_route(*network->second.gateway, "eth0"));
                 }
+                if (const auto& on = f.nodes.at(port.node); is_cloudstack(on)) {
+                    // As libvirt would do it, after the bridge is there.
+                    const auto bridge = guest_devices_of(f, on, network->second.id.value_or(0)).bridge;
+                    m.nics.push_back({"eth0", "vnet" + std::to_string(cables++), bridge, netns_name(lab, port.node), *port.mac,
+                                      network_mtu(f, tenant_name, port.network)});
+                    out.members.push_back(std::move(m));
+                    continue;
+                }
                 plug p;
                 p.vm = m.name;
                 p.node = port.node;

@@ -65,7 +65,7 @@ BOOST_DESCRIBE_STRUCT(overlay_options, (), (type, profile, first_id, last_id, en
 BOOST_DESCRIBE_STRUCT(nic, (), (network, address, match_mac, match_path, match_driver, address6))
 BOOST_DESCRIBE_STRUCT(vpn_peer, (), (public_key, public_key_file, address, endpoint, keepalive, preshared_key_file))
 BOOST_DESCRIBE_STRUCT(vpn_gateway, (), (key_file, port, pool, return_path, fixed, endpoint, peers))
-BOOST_DESCRIBE_STRUCT(node, (), (roles, nics, host, bridges, vpn))
+BOOST_DESCRIBE_STRUCT(node, (), (roles, nics, host, bridges, profile, vpn))
 BOOST_DESCRIBE_STRUCT(static_route, (), (to, via))
 BOOST_DESCRIBE_STRUCT(tenant_network, (), (cidr, dns, gateway, id, mtu, dhcp, dhcp_address, routes))
 BOOST_DESCRIBE_STRUCT(metadata_endpoint, (), (address, port))

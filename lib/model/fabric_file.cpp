@@ -60,7 +60,7 @@ private:
         const auto m = in_.object(at, fields::overlay);
         overlay_options o;
         o.place = at.value->place;
-        o.type = in_.choice(get(m, "type"), "gre|vxlan|geneve", o.type);
+        o.type = in_.choice(get(m, "type"), "gre|vxlan|geneve|vlan", o.type);
         o.profile = in_.choice(get(m, "profile"), "default|grizzly", o.profile);
         // What the header can carry is validate's business; here only that it is a range of 32-bit numbers.
         if (const auto ids = in_.integer_range(get(m, "ids"), 1, 0xffffffff)) {
@@ -81,6 +81,7 @@ private:
         if (const auto host = get(m, "host")) n.host = in_.name(host);
         for (const auto& [name, bridge_place, value] : in_.objects(get(m, "bridges"), true))
             n.bridges[name] = names(value);
+        if (const auto profile = get(m, "profile")) n.profile = in_.choice(profile, "cloudstack", n.profile);
         if (const auto vpn = get(m, "vpn")) n.vpn = build_vpn(vpn);
         return n;
     }

@@ -16,7 +16,7 @@ constexpr field underlay_fields[] = {
     {"gateway6", kind::address, false, {},         nullptr, "the router of cidr6, IPv6 default route of nodes on it"},
 };
 constexpr field overlay_fields[] = {
-    {"type",    kind::choice, false, "gre|vxlan|geneve", nullptr, "encapsulation of tenant networks"},
+    {"type",    kind::choice, false, "gre|vxlan|geneve|vlan", nullptr, "encapsulation of tenant networks"},
     {"profile", kind::choice, false, "default|grizzly",  nullptr, "pipeline: Neutron's since Juno, or the single table of OpenStack Grizzly"},
     {"ids",     kind::range,  false, {},                 nullptr, "FIRST-LAST: pool of tunnel ids"},
     {"endpoints", kind::choice, false, "ipv4|ipv6",      nullptr, "the addresses of vm-config that tunnels run between; those of its cidr if absent"},
@@ -51,6 +51,7 @@ constexpr field node_fields[] = {
     {"nics",  kind::objects, true, {},         &nic,    "by interface name"},
     {"host",    kind::name,       false, {}, nullptr, "the hypervisor node that this one is a guest of"},
     {"bridges", kind::name_lists, false, {}, nullptr, "a hypervisor's bridges: name to the NICs in it"},
+    {"profile", kind::choice,     false, "cloudstack", nullptr, "whose guest networks a hypervisor carries; nobody's if absent"},
     {"vpn",     kind::object,     false, {}, &vpn,    "of a vpn-gateway"},
 };
 constexpr field tenant_network_fields[] = {

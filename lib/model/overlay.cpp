@@ -7,6 +7,7 @@ namespace weft {
 bool is_grizzly(const overlay_options& overlay) { return overlay.profile == "grizzly"; }
 
 std::uint32_t overlay_overhead(const overlay_options& overlay, bool v6_underlay) {
+    if (overlay.type == "vlan") return 0;  // the tag is beside what an MTU counts
     constexpr std::uint32_t inner_ethernet = 14, vlan_tag = 4, ipv4 = 20, ipv6 = 40, gre_with_key = 8, udp = 8, vxlan_or_geneve = 8;
     return (v6_underlay ? ipv6 : ipv4) + (overlay.type == "gre" ? gre_with_key : udp + vxlan_or_geneve) + inner_ethernet +
            (is_grizzly(overlay) ? vlan_tag : 0);

@@ -2,6 +2,8 @@
 // Answers to the questions of underlay.hpp. Pure, cannot fail.
 #include "weft/model/underlay.hpp"
 
+#include "weft/model/overlay.hpp"
+
 #include <algorithm>
 
 namespace weft {
@@ -30,6 +32,20 @@ std::string bridge_for(const fabric& f, const node& hypervisor, const std::strin
 std::string bridge_over_nic(const node& hypervisor, const std::string& nic) {
     for (const auto& [bridge, nics] : hypervisor.bridges)
         if (std::find(nics.begin(), nics.end(), nic) != nics.end()) return bridge;
+    return {};
+}
+
+bool is_cloudstack(const node& n) { return n.roles.contains("hypervisor") && n.profile == "cloudstack"; }
+
+guest_devices guest_devices_of(const fabric& f, const node& n, std::uint32_t id) {
+    for (const auto& [bridge, nics] : n.bridges)
+        for (const auto& name : nics) {
+            const auto nic = n.nics.find(name);
+            if (nic == n.nics.end() || nic->second.network != tunnel_network) continue;
+            const auto number = std::to_string(id);
+            if (f.overlay.type == "vlan") return {"br" + name + "-" + number, name + "." + number, name};
+            return {"brvx-" + number, "vxlan" + number, bridge};
+        }
     return {};
 }
 

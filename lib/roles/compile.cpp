@@ -142,6 +142,7 @@ result<host_state> compile(const fabric& f, const std::string& node, const host_
         return fail(errc::invalid_input, fmt::format("more networks than local VLANs ({}) on one node", highest_vlan(f)));
     c.space("");
     compile_nics(c);
+    compile_guest_bridges(c);
     compile_switch(c);
     if (auto done = compile_taps(c); !done) return done.error();
     compile_routers(c);

@@ -38,6 +38,7 @@ struct compilation {
     std::vector<quarantined_port> quarantined;
     std::vector<bound_port> bound;
     std::vector<service> services;
+    std::set<std::string> guest_bridges;  // Linux bridges that only guests speak on
     std::set<std::string> guarded;  // system devices that are OVS ports: the host's stack must not see their frames
 
     bool netdev() const { return facts.datapath != "system"; }
@@ -92,6 +93,7 @@ void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoof
 void compile_grizzly(compilation&);  // instead of the firewall, in profile grizzly: all flows of br-int and br-tun
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
 
+void compile_guest_bridges(compilation&);  // of a CloudStack host: cloud0, and a bridge for each guest network
 result<void> compile_vpn(compilation&);  // the gateway's WireGuard link, and what it forwards; after compile_defence
 
 void compile_checks(const compilation&, host_state&);  // what must not fail because of a change

@@ -181,23 +181,28 @@ void compile_defence(compilation& c) {
         }
     }
     // Where bridge netfilter is on, the guests' frames pass here too, from a bridge to itself.
-    for (const auto& [bridge, nics] : c.node.bridges)
+    auto bridges = c.guest_bridges;
+    for (const auto& [bridge, nics] : c.node.bridges) bridges.insert(bridge);
+    for (const auto& bridge : bridges)
         forward.rules.push_back(nft::rule_builder().iifname(bridge).oifname(bridge).accept("guests on " + bridge));
     constexpr std::uint8_t gre = 47, udp = 17;
-    constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081;
-    const auto tunnelled = [](nft::rule_builder builder, const std::string& type) {
+    constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081, cloudstack_vxlan_port = 8472;
+    const auto tunnelled = [&c](nft::rule_builder builder, const std::string& type) {
         if (type == "gre") return builder.l4proto(gre);
-        return builder.l4proto(udp).dport(type == "vxlan" ? vxlan_port : geneve_port);
+        return builder.l4proto(udp).dport(type == "geneve" ? geneve_port : is_cloudstack(c.node) ? cloudstack_vxlan_port : vxlan_port);
     };
     const auto& type = c.f.overlay.type;
-    if (const auto* nic = c.nic_on(tunnel_network); nic && is_switch(c.node))
+    if (is_cloudstack(c.node))
+        input.rules.push_back(
+            nft::rule_builder().daddr(link_local_prefix()).iifname("cloud0", false).iifname("lo", false).drop("CloudStack's control network, but not through cloud0"));
+    if (const auto* nic = c.nic_on(tunnel_network); nic && (is_switch(c.node) || is_cloudstack(c.node)) && type != "vlan")
         for (const auto& [peer, address] : tunnel_endpoints(c.f))
             if (peer != c.name)
                 input.rules.push_back(
                     tunnelled(nft::rule_builder().iifname(nic->holder).saddr(host_prefix(address)), type)
                         .accept(type + " from " + peer));
     // Whoever can send a tunnel packet can speak in any tenant's network.
-    input.rules.push_back(tunnelled(nft::rule_builder(), type).drop(type + " from anybody else"));
+    if (type != "vlan") input.rules.push_back(tunnelled(nft::rule_builder(), type).drop(type + " from anybody else"));
     root.tables.push_back({nft::family::inet, "weft", {std::move(forward), std::move(input)}});
 
     if (c.guarded.empty()) return;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "weft/model/underlay.hpp"
+
 namespace weft::roles {
 
 std::string network_path(const std::string& tenant, const std::string& network) {
@@ -81,7 +83,7 @@ std::string dhcp_node(const fabric& f, const tenant& t, const std::string& netwo
 std::map<std::string, ip_address> tunnel_endpoints(const fabric& f) {
     std::map<std::string, ip_address> endpoints;
     for (const auto& [name, n] : f.nodes)
-        if (is_switch(n))
+        if (is_switch(n) || is_cloudstack(n))
             if (const auto address = tunnels_over_ipv6(f) ? node_address6(n, tunnel_network) : node_address(n, tunnel_network))
                 endpoints[name] = *address;
     return endpoints;

@@ -114,11 +114,10 @@ void validate_underlay(const fabric& f, findings& out) {
                 out.error(n.place, path + ".cidr", n.cidr.to_string(), "overlaps networks." + other_name,
                           "a subnet apart from " + other.cidr.to_string());
     }
-    static const std::set<std::string> types = {"gre", "vxlan", "geneve"};
+    static const std::set<std::string> types = {"gre", "vxlan", "geneve", "vlan"};
     if (!types.count(f.overlay.type))
-        out.error(f.overlay.place, "overlay.type", f.overlay.type, "is not an overlay type", "gre, vxlan, geneve");
-    // A GRE key has 32 bits, a VNI 24 (RFC 2890, RFC 7348, RFC 8926).
-    const std::uint32_t highest = f.overlay.type == "gre" ? 0xffffffff : 0xffffff;
+        out.error(f.overlay.place, "overlay.type", f.overlay.type, "is not an overlay type", "gre, vxlan, geneve, vlan");
+    const auto highest = highest_network_id(f.overlay.type);
     if (f.overlay.first_id < 1 || f.overlay.first_id > f.overlay.last_id || f.overlay.last_id > highest)
         out.error(f.overlay.place, "overlay.ids",
                   std::to_string(f.overlay.first_id) + "-" + std::to_string(f.overlay.last_id), "is out of range",
@@ -197,6 +196,7 @@ std::vector<diagnostic> validate(const fabric& f, const std::vector<diagnostic>&
     validate_underlay6(f, out);
     validate_nodes(f, out);
     validate_hypervisors(f, out);
+    validate_cloudstack(f, out);
     validate_tenants(f, out);
     validate_vpn(f, out);
     validate_grizzly(f, out);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "roles/validate.hpp"
+#include "weft/model/underlay.hpp"
 
 namespace weft::roles {
 namespace {
@@ -64,7 +65,7 @@ void check_networks(const fabric& f, const std::string& tenant_name, const tenan
         }
         if (n.gateway) check_host(out, n.place, path + ".gateway", n.cidr, *n.gateway);
         if (n.id) {
-            const std::uint32_t highest = f.overlay.type == "gre" ? 0xffffffff : 0xffffff;
+            const auto highest = highest_network_id(f.overlay.type);
             if (*n.id < 1 || *n.id > highest)
                 out.error(n.place, path + ".id", std::to_string(*n.id), "is out of range",
                           "1-" + std::to_string(highest));
@@ -156,8 +157,8 @@ void check_ports(const fabric& f, const std::string& tenant_name, const tenant& 
         const auto on = f.nodes.find(p.node);
         if (on == f.nodes.end() && !out.broken("nodes." + p.node))
             out.error(p.place, path + ".node", p.node, "is an unknown node", keys_of(f.nodes));
-        if (on != f.nodes.end() && !has_role(on->second, "compute") && !out.broken("nodes." + p.node + ".roles"))
-            out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute");
+        if (on != f.nodes.end() && !has_role(on->second, "compute") && !is_cloudstack(on->second) && !out.broken("nodes." + p.node + ".roles"))
+            out.error(p.place, path + ".node", p.node, "is not a compute node", "a node with role compute, or a hypervisor with profile cloudstack");
         if (p.mac) {
             if (p.mac->is_multicast() || p.mac->is_zero())
                 out.error(p.place, path + ".mac", p.mac->to_string(), "is not a unicast MAC address",

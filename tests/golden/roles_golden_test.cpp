@@ -78,6 +78,10 @@ TEST_CASE("wanted state of nodes of the compatibility profile", "[golden]") {
     compare("grizzly-compat.compute1.txt", dump(roles::compile(f, "compute1", facts).value()));
 }
 
+TEST_CASE("wanted state of a host of CloudStack", "[golden]") {
+    compare("cloudstack.kvm1.txt", dump(roles::compile(complete_example("cloudstack"), "kvm1", facts_of("netdev")).value()));
+}
+
 TEST_CASE("lock of the example", "[golden]") {
     std::string text;
     for (const auto& [key, value] : roles::allocate(grizzly(), {}).value().lock) text += key + ": " + value + "\n";
@@ -85,7 +89,7 @@ TEST_CASE("lock of the example", "[golden]") {
 }
 
 TEST_CASE("matrix of every example", "[golden]") {
-    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat", "dual-stack"}) {
+    for (const char* deployment : {"grizzly", "all-in-one", "two-servers", "three-tenants", "grizzly-compat", "cloudstack", "dual-stack"}) {
         std::string text;
         for (const auto& e : roles::expectations(complete_example(deployment))) {
             text += fmt::format("{:9} {} -> {} {} via {} {}", e.reachable ? "reachable" : "blocked", e.from, e.to,

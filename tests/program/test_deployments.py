@@ -9,7 +9,7 @@ from conftest import FABRICS, PROGRAM, Lab, weft
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
 
 
-@pytest.mark.parametrize("name", ["all-in-one", "two-servers", "three-tenants", "grizzly-compat"])
+@pytest.mark.parametrize("name", ["all-in-one", "two-servers", "three-tenants", "grizzly-compat", "cloudstack"])
 def test_a_deployment_is_at_rest_and_its_matrix_green(name):
     lab = Lab(FABRICS / f"{name}.yaml")
     try:

@@ -57,7 +57,7 @@ struct underlay_network {
 };
 
 struct overlay_options {
-    std::string type = "gre";  // gre, vxlan, geneve
+    std::string type = "gre";  // gre, vxlan, geneve; vlan: 802.1Q on the wire, of CloudStack hosts only
     std::string profile = "default";  // default: Neutron's tables since Juno; grizzly: the one table of OpenStack Grizzly
     std::uint32_t first_id = 1, last_id = 1000;
     std::string endpoints;     // ipv4, ipv6: which addresses of vm-config the tunnels run between; "" = those of its `cidr`
@@ -104,6 +104,7 @@ struct node {
     std::map<std::string, nic> nics;
     std::string host;                                          // the hypervisor node that this one is a guest of
     std::map<std::string, std::vector<std::string>> bridges;   // a hypervisor's: name → its own NICs in it
+    std::string profile;                                       // a hypervisor's: cloudstack, or "": nothing but the bridges
     std::optional<vpn_gateway> vpn;
     source_place place;
     friend bool operator==(const node&, const node&) = default;

@@ -17,4 +17,13 @@ std::string bridge_for(const fabric&, const node& hypervisor, const std::string&
 // The bridge that holds a NIC of the hypervisor; "" if none does.
 std::string bridge_over_nic(const node& hypervisor, const std::string& nic);
 
+// Whether the node is a KVM host of CloudStack, whose guests hang on Linux bridges, one for each guest network.
+bool is_cloudstack(const node&);
+// What carries a guest network of this id on such a host: the bridge, by CloudStack's name (brvx-ID, or brNIC-ID for a VLAN), and the device
+// that leaves the host (vxlanID, or NIC.ID). "" both where the host has no way to the other hosts.
+struct guest_devices {
+    std::string bridge, uplink, lower;  // lower: what the uplink stands on
+};
+guest_devices guest_devices_of(const fabric&, const node&, std::uint32_t id);
+
 }  // namespace weft
