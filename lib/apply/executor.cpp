@@ -9,6 +9,8 @@
 #include "weft/ovs/database.hpp"
 #include "weft/services/services.hpp"
 
+#include <algorithm>
+
 namespace weft::apply {
 namespace {
 

@@ -255,7 +255,7 @@ result<host_facts> facts(const place& where, const fabric& f, const std::string&
         if (b.name == "br-int" && !b.datapath_type.empty()) out.datapath = b.datapath_type;
         for (const auto& p : b.ports) {
             const auto network = p.other_config.find("weft-network");
-            if (network != p.other_config.end() && p.tag && *p.tag != 4095) out.local_vlans[network->second] = *p.tag;
+            if (network != p.other_config.end() && p.tag && *p.tag != ovs::dead_vlan) out.local_vlans[network->second] = *p.tag;
         }
     }
     auto announced = announced_ports(*bridges);

@@ -112,7 +112,7 @@ struct bring_up {
             interface.external_ids = {{"iface-id", p.iface_id}, {"attached-mac", p.mac.to_string()}, {"iface-status", "active"}, {"vm-id", p.vm_id}};
             ovs::port_row port;
             port.name = p.tap;
-            port.tag = 4095;
+            port.tag = ovs::dead_vlan;
             port.interfaces.push_back(std::move(interface));
             bridge.ports.push_back(std::move(port));
         }

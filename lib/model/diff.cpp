@@ -454,7 +454,7 @@ private:
         }
         // The row stays with its owner, on the dead VLAN and without our keys.
         auto after = p;
-        after.tag = 4095;
+        after.tag = ovs::dead_vlan;
         std::erase_if(after.external_ids, [](const auto& pair) { return pair.first.starts_with("weft-"); });
         std::erase_if(after.other_config, [](const auto& pair) {
             return pair.first.starts_with("weft-") || pair.first == "tag" || pair.first == "net_uuid" ||

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Implements control.hpp with poll(2) and Boost.JSON; and vswitchd_runs() of weft/ovs/database.hpp, which asks for the socket alone.
+// Implements control.hpp with poll(2) and Boost.JSON; and of weft/ovs/database.hpp what asks vswitchd itself:
+// vswitchd_runs() and let_vswitchd_take_frames().
 #include "ovs/control.hpp"
 
 #include "ovs/unix_socket.hpp"

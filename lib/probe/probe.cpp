@@ -4,14 +4,15 @@
 // as the probe's detail; only a socket that cannot be opened is an error.
 #include "weft/probe/probe.hpp"
 
+#include "probe/icmp.hpp"
 #include "probe/socket.hpp"
 
 #include <fmt/format.h>
 
+#include <boost/asio/ip/udp.hpp>
+
 #include <arpa/inet.h>
-#include <linux/icmp.h>
 #include <netinet/in.h>
-#include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <poll.h>
@@ -50,34 +51,8 @@ struct running {
     bool done = false;
 };
 
-// A socket address of either family, in the form that the calls take.
-struct any_address {
-    sockaddr_storage storage{};
-    socklen_t size = 0;
-    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-any_address socket_address(const ip_address& address, std::uint16_t port) {
-    any_address out;
-    if (address.is_v6()) {
-        sockaddr_in6 v6{};
-        v6.sin6_family = AF_INET6;
-        v6.sin6_port = htons(port);
-        const auto bytes = address.to_v6().to_bytes();
-        std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
-        out.size = sizeof v6;
-        std::memcpy(&out.storage, &v6, sizeof v6);
-        return out;
-    }
-    sockaddr_in v4{};
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    const auto bytes = address.to_v4().to_bytes();
-    std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
-    out.size = sizeof v4;
-    std::memcpy(&out.storage, &v4, sizeof v4);
-    return out;
-}
+// A socket address of either family, as the calls take it: data() and size().
+using socket_address = boost::asio::ip::udp::endpoint;
 
 result<descriptor> open_socket(const request& r) {
     const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
@@ -124,16 +99,16 @@ result<served> open_listener(const listener& l) {
     // One socket hears both families; where the kernel has no IPv6, IPv4 alone.
     const int type = (l.kind == kind::udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
     served out{descriptor(::socket(AF_INET6, type, 0)), l.kind};
-    any_address any = socket_address(boost::asio::ip::address_v6::any(), l.port);
+    socket_address any(boost::asio::ip::address_v6::any(), l.port);
     if (!out.socket) {
         out.socket = descriptor(::socket(AF_INET, type, 0));
         any = socket_address(boost::asio::ip::address_v4::any(), l.port);
     }
     if (!out.socket) return errno_error(errno, "open listener", l.at->name());
     const int yes = 1, no = 0;
-    if (any.storage.ss_family == AF_INET6) ::setsockopt(out.socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+    if (any.address().is_v6()) ::setsockopt(out.socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
     ::setsockopt(out.socket.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (::bind(out.socket.fd(), any.get(), any.size) < 0 ||
+    if (::bind(out.socket.fd(), any.data(), static_cast<socklen_t>(any.size())) < 0 ||
         (l.kind == kind::tcp && ::listen(out.socket.fd(), 64) < 0)) {
         if (errno == EADDRINUSE) return served{};
         return errno_error(errno, "listen", fmt::format("port {} in {}", l.port, l.at->name()));
@@ -153,45 +128,22 @@ void finish(running& p, clock::time_point since) {
     p.done = true;
 }
 
-void send_icmp6(running& p) {
-    std::vector<std::uint8_t> packet(sizeof(icmp6_hdr) + p.wanted->size, 0x77);
-    icmp6_hdr header{};
-    header.icmp6_type = ICMP6_ECHO_REQUEST;
-    header.icmp6_id = htons(p.id);
-    header.icmp6_seq = htons(static_cast<std::uint16_t>(p.sent_at.size()));
-    std::memcpy(packet.data(), &header, sizeof header);
-    const auto to = socket_address(p.wanted->target, 0);
-    p.sent_at.push_back(clock::now());
-    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, to.get(), to.size) < 0)
-        note_send_error(p, errno);
-    else
-        ++p.answer.sent;
-}
-
 void send_icmp(running& p) {
-    if (p.wanted->target.is_v6()) return send_icmp6(p);
-    std::vector<std::uint8_t> packet(sizeof(icmphdr) + p.wanted->size, 0x77);
-    icmphdr header{};
-    header.type = ICMP_ECHO;
-    header.un.echo.id = htons(p.id);
-    header.un.echo.sequence = htons(static_cast<std::uint16_t>(p.sent_at.size()));
-    std::memcpy(packet.data(), &header, sizeof header);
-    header.checksum = internet_checksum(packet.data(), packet.size());
-    std::memcpy(packet.data(), &header, sizeof header);
-    const auto to = socket_address(p.wanted->target, 0);
+    const auto packet = echo_request(p.wanted->target.is_v6(), p.id, static_cast<std::uint16_t>(p.sent_at.size()), p.wanted->size);
+    const socket_address to(p.wanted->target, 0);
     p.sent_at.push_back(clock::now());
-    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, to.get(), to.size) < 0)
+    if (::sendto(p.attempts[0].socket.fd(), packet.data(), packet.size(), 0, to.data(), static_cast<socklen_t>(to.size())) < 0)
         note_send_error(p, errno);
     else
         ++p.answer.sent;
 }
 
 void send_udp(running& p) {
-    const auto to = socket_address(p.wanted->target, p.wanted->port);
+    const socket_address to(p.wanted->target, p.wanted->port);
     auto& a = p.attempts[0];
     const char text[] = "weft probe";
     a.sent_at = clock::now();
-    if (::connect(a.socket.fd(), to.get(), to.size) < 0 || ::send(a.socket.fd(), text, sizeof text, 0) < 0) {
+    if (::connect(a.socket.fd(), to.data(), static_cast<socklen_t>(to.size())) < 0 || ::send(a.socket.fd(), text, sizeof text, 0) < 0) {
         p.answer.refused |= errno == ECONNREFUSED;
         note_send_error(p, errno);
     } else {
@@ -202,9 +154,9 @@ void send_udp(running& p) {
 void send_tcp(running& p) {
     if (p.next_attempt >= p.attempts.size()) return;
     auto& a = p.attempts[p.next_attempt++];
-    const auto to = socket_address(p.wanted->target, p.wanted->port);
+    const socket_address to(p.wanted->target, p.wanted->port);
     a.sent_at = clock::now();
-    if (::connect(a.socket.fd(), to.get(), to.size) == 0) {
+    if (::connect(a.socket.fd(), to.data(), static_cast<socklen_t>(to.size())) == 0) {
         ++p.answer.sent;
         finish(p, a.sent_at);
     } else if (errno == EINPROGRESS) {
@@ -222,26 +174,6 @@ void send_one(running& p) {
     case kind::icmp: return send_icmp(p);
     case kind::udp: return send_udp(p);
     case kind::tcp: return send_tcp(p);
-    }
-}
-
-std::string icmp_error_text(const icmphdr& header) {
-    static const std::map<int, const char*> unreachable{{0, "network unreachable"}, {1, "host unreachable"}, {2, "protocol unreachable"},
-        {3, "port unreachable"}, {4, "fragmentation needed"}, {9, "network prohibited"}, {10, "host prohibited"}, {13, "administratively prohibited"}};
-    if (header.type == ICMP_DEST_UNREACH) {
-        const auto found = unreachable.find(header.code);
-        const std::string text = found == unreachable.end() ? fmt::format("unreachable, code {}", header.code) : found->second;
-        return header.code == ICMP_FRAG_NEEDED ? fmt::format("{}, MTU {}", text, ntohs(header.un.frag.mtu)) : text;
-    }
-    return header.type == ICMP_TIME_EXCEEDED ? "time exceeded" : fmt::format("ICMP type {}", header.type);
-}
-
-std::string icmp6_error_text(const icmp6_hdr& header) {
-    switch (header.icmp6_type) {
-        case ICMP6_PACKET_TOO_BIG: return fmt::format("packet too big, MTU {}", ntohl(header.icmp6_mtu));
-        case ICMP6_TIME_EXCEEDED: return "time exceeded";
-        case ICMP6_DST_UNREACH: return fmt::format("unreachable, code {}", header.icmp6_code);
-        default: return fmt::format("ICMPv6 type {}, code {}", header.icmp6_type, header.icmp6_code);
     }
 }
 
@@ -273,7 +205,7 @@ void receive_icmp6(running& p) {
             continue;
         char from[INET6_ADDRSTRLEN] = "";
         ::inet_ntop(AF_INET6, &peer.sin6_addr, from, sizeof from);
-        p.answer.detail = icmp6_error_text(header) + " from " + from;
+        p.answer.detail = error_text(header) + " from " + from;
     }
 }
 
@@ -309,7 +241,7 @@ void receive_icmp(running& p) {
         if (ntohs(echo.un.echo.id) != p.id) continue;
         char from[INET_ADDRSTRLEN] = "";
         ::inet_ntop(AF_INET, &ip.saddr, from, sizeof from);
-        p.answer.detail = icmp_error_text(header) + " from " + from;
+        p.answer.detail = error_text(header) + " from " + from;
     }
 }
 

@@ -2,8 +2,6 @@
 // The Linux bridges of a CloudStack KVM host (DATAPLANE section 11): cloud0, the control network of its system VMs, and for each guest network
 // with VMs here a bridge and the device that joins it to the other hosts, as CloudStack's agent would make them with modifyvxlan.sh and
 // modifyvlan.sh. Whoever starts the VMs plugs their devices. Pure.
-#include <algorithm>
-
 #include "roles/compile.hpp"
 #include "weft/model/overlay.hpp"
 #include "weft/model/underlay.hpp"
@@ -91,7 +89,7 @@ void compile_guest_bridges(compilation& c) {
         }
         c.space("").links.push_back(std::move(uplink));
     }
-    if (c.f.overlay.type != "vlan" && hosted.size() + usual_memberships / 2 > usual_memberships)
+    if (c.f.overlay.type != "vlan" && hosted.size() > usual_memberships / 2)  // other programs of the host join groups, too
         c.space("").sysctls["net/ipv4/igmp_max_memberships"] = std::to_string(hosted.size() + usual_memberships);
 }
 

@@ -90,6 +90,11 @@ void check_host(findings& out, source_place place, const std::string& path, cons
                   "a host of " + cidr.to_string());
 }
 
+std::uint32_t highest_network_id(const std::string& overlay_type) {
+    // A GRE key has 32 bits, a VNI 24, a VLAN 12 of which the highest is reserved (RFC 2890, RFC 7348, RFC 8926, IEEE 802.1Q).
+    return overlay_type == "gre" ? 0xffffffff : overlay_type == "vlan" ? 4094 : 0xffffff;
+}
+
 void validate_underlay(const fabric& f, findings& out) {
     for (const auto& [name, n] : f.networks) {
         const auto path = "networks." + name;

@@ -54,12 +54,14 @@ bool check_cidr(findings&, source_place, const std::string& path, const ip_prefi
 bool overlap(const ip_prefix&, const ip_prefix&);
 void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);
 
+// The highest id that the header of an overlay type can carry.
+std::uint32_t highest_network_id(const std::string& overlay_type);
+
 void validate_underlay(const fabric&, findings&);
 void validate_underlay6(const fabric&, findings&);  // IPv6 subnets of the underlay, what has an address there, and where tunnels end
 void validate_nodes(const fabric&, findings&);
 void validate_hypervisors(const fabric&, findings&);  // shared segments, bridges, guests
 void validate_cloudstack(const fabric&, findings&);   // hosts with profile cloudstack, and what cannot be on them
-std::uint32_t highest_network_id(const std::string& overlay_type);
 void validate_tenants(const fabric&, findings&);
 // Security groups of a tenant, and what its ports say of them.
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);

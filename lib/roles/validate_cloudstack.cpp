@@ -35,11 +35,6 @@ void check_host_node(const fabric& f, const std::string& name, const node& n, fi
 
 }  // namespace
 
-std::uint32_t highest_network_id(const std::string& overlay_type) {
-    // A GRE key has 32 bits, a VNI 24, a VLAN 12 of which the highest is reserved (RFC 2890, RFC 7348, RFC 8926, IEEE 802.1Q).
-    return overlay_type == "gre" ? 0xffffffff : overlay_type == "vlan" ? 4094 : 0xffffff;
-}
-
 void validate_cloudstack(const fabric& f, findings& out) {
     std::string hosts, switches;
     for (const auto& [name, n] : f.nodes) {

@@ -28,7 +28,7 @@ void check_probe(const fabric& f, const std::string& node_name, const check& c, 
     if (c.kind != "tcp" && c.port != 0) out.error(c.place, path + ".port", std::to_string(c.port), "is for tcp alone", "no port");
     if (c.full_mtu && c.kind != "ping") out.error(c.place, path + ".mtu", "full", "is for ping alone", "no mtu");
     if (c.target.is_v6()) {
-        out.error(c.place, value, target, "is IPv6, and probes are sent in IPv4 alone", "an IPv4 address");
+        out.error(c.place, value, target, "is IPv6, which checks do not have yet", "an IPv4 address");
         return;
     }
     if (c.target.is_unspecified() || c.target.is_multicast()) {

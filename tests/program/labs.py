@@ -104,6 +104,22 @@ class Lab:
                  "-vsyslog:off", "--detach")
 
 
+class Ear:
+    """The frames that a member of a lab gets on a device, told by tcpdump as they come; `more` are options of its own."""
+
+    def __init__(self, lab, member, what, device="eth0", more=(), inside=()):
+        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/{member}", "--", *inside, "tcpdump", "-lnne", *more, "-Q", "in", "-i", device,
+                                         *what.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "listening on" not in self.process.stderr.readline():
+            assert self.process.poll() is None, "tcpdump ended"
+
+    def stop(self):
+        """All that it heard."""
+        time.sleep(0.3)  # what is on its way
+        self.process.terminate()
+        return self.process.communicate(timeout=10)[0].strip()
+
+
 def traces_of(name):
     """What a lab of that name has left: namespaces, its folder, processes."""
     left = [n for n in os.listdir("/run/netns") if n.startswith(f"weft-{name}-")] if os.path.isdir("/run/netns") else []

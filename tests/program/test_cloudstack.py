@@ -5,12 +5,10 @@ stays through apply and remove, and remove leaves nothing of ours.
     web1, db1 - kvm1 - cloudbr1 ----- vm-config ----- cloudbr1 - kvm2, kvm3 - web2, db2, zenith's
 """
 import json
-import subprocess
-import time
 
 import pytest
 
-from conftest import FABRICS, PROGRAM, Lab, weft
+from conftest import FABRICS, PROGRAM, Ear, Lab, weft
 
 HOSTS = ["kvm1", "kvm2", "kvm3"]
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
@@ -37,21 +35,6 @@ def cloud(tmp_path_factory):
     standing = Cloud(file)
     yield standing
     standing.down()
-
-
-class Ear:
-    """The frames that a member gets, as tcpdump tells them."""
-
-    def __init__(self, lab, member, what):
-        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/{member}", "--", "tcpdump", "-lnne", "-Q", "in", "-i", "eth0", what],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while "listening on" not in self.process.stderr.readline():
-            assert self.process.poll() is None, "tcpdump ended"
-
-    def stop(self):
-        time.sleep(0.3)  # what is on its way
-        self.process.terminate()
-        return self.process.communicate(timeout=10)[0].strip()
 
 
 def test_every_cell_is_as_expected_and_a_second_apply_writes_nothing(cloud):

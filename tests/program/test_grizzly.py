@@ -3,13 +3,11 @@
 it; a port that is nobody's neither speaks nor hears; from one profile to the other, back, undone and taken off."""
 import json
 import re
-import shlex
-import subprocess
 import time
 
 import pytest
 
-from conftest import FABRICS, PROGRAM, Lab, eventually, weft
+from conftest import FABRICS, PROGRAM, Ear, Lab, eventually, weft
 
 SWITCHES = ["network", "compute1", "compute2", "compute3"]
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
@@ -73,21 +71,6 @@ def lab(tmp_path):
     standing = Compat(tmp_path)
     yield standing
     standing.down()
-
-
-class Ear:
-    """Every frame that a member of the lab gets on a device, told by tcpdump as it comes."""
-
-    def __init__(self, lab, member, device, what):
-        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/{member}", "--", "tcpdump", "-lnnexx", "-Q", "in", "-i", device, *shlex.split(what)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while "listening on" not in self.process.stderr.readline():
-            assert self.process.poll() is None, "tcpdump ended"
-
-    def stop(self):
-        time.sleep(0.3)  # what is on its way
-        self.process.terminate()
-        return self.process.communicate(timeout=10)[0].strip()
 
 
 def section_5(lab, node):
@@ -184,7 +167,7 @@ def test_a_node_built_by_hand_is_talked_to_both_ways(lab):
 
     # Other tenants hear nothing of it, not even what is for everybody; their own they hear.
     for asker, wanted, heard_by, deaf in ((hand, address[ours], ours, "proj_two/vm1"), (ours, address[hand], hand, "proj_two/vm2")):
-        ears = {vm: Ear(lab, vm, "eth0", f"arp and ether src {lab.mac(asker)}") for vm in (heard_by, deaf)}
+        ears = {vm: Ear(lab, vm, f"arp and ether src {lab.mac(asker)}") for vm in (heard_by, deaf)}
         lab.run(asker, "arping", "-b", "-c", "3", "-w", "2", "-I", "eth0", wanted, expect=None)
         assert wanted in ears[heard_by].stop()
         assert ears[deaf].stop() == ""
@@ -193,7 +176,7 @@ def test_a_node_built_by_hand_is_talked_to_both_ways(lab):
     seen = lab.vlans("compute1")["proj_one/net1"]
     assert seen not in HAND_VLANS.values()
     for node, source, vlan in (("compute1", "10.20.20.55", HAND_VLANS["proj_one/net1"]), ("compute3", "10.20.20.53", seen)):
-        ear = Ear(lab, node, "eth1", f"proto gre and src host {source}")
+        ear = Ear(lab, node, f"proto gre and src host {source}", "eth1", more=["-xx"])
         lab.ping(hand, address[ours])
         assert f"8100 {vlan:04x} 0800" in re.sub(r"\s+0x[0-9a-f]+:\s+|\s+", " ", ear.stop()), (node, vlan)
 
@@ -217,7 +200,7 @@ def test_a_tag_that_a_vm_makes_itself_leads_nowhere(lab):
     tags = ["8100%04x" % vlans["proj_two/net1"], "8100%04x" % vlans["proj_one/net1"], "8100%04x8100%04x" % (vlans["proj_one/net1"], vlans["proj_two/net1"]),
             "8100" + "0000" + "8100%04x" % vlans["proj_two/net1"], ""]
     for tag in tags:
-        ears = {vm: Ear(lab, vm, "eth0", f"ether src {lab.mac('proj_one/vm1')}") for vm in ("proj_two/vm1", "proj_two/vm2", "proj_one/vm2")}
+        ears = {vm: Ear(lab, vm, f"ether src {lab.mac('proj_one/vm1')}") for vm in ("proj_two/vm1", "proj_two/vm2", "proj_one/vm2")}
         lab.run("proj_one/vm1", "/usr/bin/python3", "-c", send, "f" * 12 + source + tag + "88b5" + "00" * 50)
         heard = {vm: ear.stop() for vm, ear in ears.items()}
         assert heard["proj_two/vm1"] == heard["proj_two/vm2"] == "", tag
@@ -239,17 +222,12 @@ def test_a_port_that_is_nobodys_neither_speaks_nor_hears_and_leaves_no_trace(lab
     assert lab.flows("compute1", "br-int") == before[0] | {(0, 2, "in_port=outer", "drop")}
     assert lab.tags("compute1")["outer"] == 4095
 
-    heard = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/compute1", "--", "ip", "netns", "exec", "stranger", "tcpdump", "-lnne", "-Q", "in", "-i", "inner"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while "listening on" not in heard.stderr.readline():
-        assert heard.poll() is None
+    heard = Ear(lab, "compute1", "", "inner", inside=["ip", "netns", "exec", "stranger"])
     target = lab.address("proj_one/vm1")
     lab.forget_neighbours("proj_one/vm2")
     lab.ping("proj_one/vm2", target)
     lab.run("compute1", "ip", "netns", "exec", "stranger", "ping", "-c", "2", "-i", "0.2", "-W", "1", target, expect=1)
-    time.sleep(0.3)
-    heard.terminate()
-    assert heard.communicate(timeout=10)[0].strip() == ""
+    assert heard.stop() == ""
     # In no network's VLAN any more: it would pass here, if only the tag were wrong.
     lab.run("compute1", "ovs-vsctl", "--timeout=20", "set", "port", "outer", f"tag={lab.vlans('compute1')['proj_one/net1']}")
     assert "outer" in lab.on("compute1", "plan", expect=2).stdout

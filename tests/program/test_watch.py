@@ -356,6 +356,7 @@ def test_a_node_that_cannot_be_read_is_told_and_systemd_too_at_an_abstract_addre
             assert said.count("no such link") == 1
     finally:
         subprocess.run(["ip", "netns", "del", space], check=True)
+        os.unlink(f"/run/weft/lock.{space}")
 
 
 def test_a_node_where_nothing_was_applied_is_brought_up_and_the_watch_ends_when_weft_is_taken_off(start, lab):

@@ -30,7 +30,7 @@ TEST_CASE("a check must be one that can be sent, and the fault says what is allo
     CHECK(faults("{ arp: 203.0.113.10 }").find("is on no network of the node's NICs, and nobody else hears ARP (allowed: an address of 10.10.10.0/24, "
                                                "10.20.20.0/24, 192.168.100.0/24)") != std::string::npos);
     CHECK(faults("{ ping: 10.10.10.52 }").find("is the node's own address, of eth0") != std::string::npos);
-    CHECK(faults("{ ping: 'fd00::1' }").find("probes are sent in IPv4 alone") != std::string::npos);
+    CHECK(faults("{ ping: 'fd00::1' }").find("is IPv6, which checks do not have yet") != std::string::npos);
     CHECK(faults("{ ping: 224.0.0.1 }").find("is no address of a host") != std::string::npos);
     CHECK(faults("{ ping: 10.10.10.51, port: 22 }").find("is for tcp alone") != std::string::npos);
     CHECK(faults("{ arp: 10.10.10.51, mtu: full }").find("is for ping alone") != std::string::npos);

@@ -134,7 +134,8 @@ TEST_CASE("what such a host cannot carry, or leaves to CloudStack, is refused at
         const auto all = roles::validate(p.fabric, p.diagnostics);
         const auto told = std::find_if(all.begin(), all.end(), [&](const auto& d) { return d.severity == severity::error && d.path == e.path; });
         for (const auto& d : all) UNSCOPED_INFO(d.to_string());
-        REQUIRE(told != all.end());
+        CHECK(told != all.end());
+        if (told == all.end()) continue;
         CHECK(told->value == e.value);
         CHECK(told->to_string().find(e.allowed) != std::string::npos);
         if (line != 0) CHECK(told->place.line == line);
