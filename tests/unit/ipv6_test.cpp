@@ -36,7 +36,8 @@ void told_alone(const row& r) {
     const auto errors = errors_of(text);
     INFO(r.to);
     for (const auto& d : errors) UNSCOPED_INFO(d.to_string());
-    REQUIRE(errors.size() == 1);
+    CHECK(errors.size() == 1);
+    if (errors.size() != 1) return;
     CHECK(errors[0].file == "dual-stack.yaml");
     CHECK(errors[0].value == r.value);
     CHECK(errors[0].problem.find(r.problem) != std::string::npos);
