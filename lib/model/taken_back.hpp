@@ -13,7 +13,8 @@ namespace weft {
 host_state named_by(const std::vector<step>&, const std::string& fabric, const std::string& node);
 
 // Of the steps of a plan those that may have had an effect once the ones that `begun` says were begun. A namespace that is yet to be removed
-// is among them: what stood in it may have gone with the other ends of its links.
+// is among them: what stood in it may have gone with the other ends of its links. So is each setting of a device whose removal was begun: it
+// goes with the device.
 std::vector<step> affected(const std::vector<step>&, const std::set<std::size_t>& begun);
 
 // The plan from the host as it is to the host without these steps: what they made goes, what they removed comes, and of what they

@@ -5,6 +5,7 @@ stays through apply and remove, and remove leaves nothing of ours.
     web1, db1 - kvm1 - cloudbr1 ----- vm-config ----- cloudbr1 - kvm2, kvm3 - web2, db2, zenith's
 """
 import json
+import re
 
 import pytest
 
@@ -97,3 +98,28 @@ def test_guests_and_bridges_of_others_stay_through_apply_and_remove(cloud):
         cloud.run(host, "ip", "link", "set", guest, "master", "brvx-101")
     assert cloud.writes(host) == NOTHING
     cloud.ping("acme/web1", cloud.address("acme/web2"))
+
+
+def test_a_removal_that_is_killed_anywhere_is_undone_or_done_as_a_whole(cloud):
+    host = "kvm1"
+
+    def state():
+        links = {name: (l.get("master"), l["mtu"], l.get("ifalias")) for name, l in cloud.links(host).items() if not name.startswith("vnet")}
+        said = cloud.run(host, "sh", "-c", "ip -o -4 address; ip route; cd /proc/sys/net/ipv6/conf; grep . c*/disable_ipv6 br*/disable_ipv6 vx*/disable_ipv6; true").stdout
+        return links, sorted(re.sub(r"^\d+: ", "", line) for line in said.splitlines() if "vnet" not in line)
+
+    def remove(fault):
+        return cloud.run(host, "env", f"WEFT_FAULT={fault}", PROGRAM, "remove", "--node", host, expect=None)
+
+    old = state()
+    points = re.findall(r"weft: fault: log (journal \d+),", remove("log journal 0").stderr)
+    new = state()
+    assert len(points) > 8 and old != new
+    for point in points:
+        cloud.on(host, "apply")
+        assert state() == old, point
+        assert remove(f"kill {point}").returncode != 0
+        cloud.run(host, PROGRAM, "recover")
+        assert state() in (old, new), point
+    cloud.on(host, "apply")
+    assert state() == old
