@@ -38,24 +38,7 @@ struct client {
 };
 
 result<child> start(const planned_member& vm, std::chrono::seconds deadline, const std::string& helper, const std::string& log) {
-    auto at = netlink::namespace_handle::open(vm.netns);
-    if (!at) return at.error();
-    std::optional<result<child>> started;
-    // A process starts in the namespace of the thread that starts it.
-    auto inside = netlink::run_in(*at, [&]() -> result<void> {
-        started.emplace(child::start({"busybox", "udhcpc", "-n", "-t", std::to_string(deadline.count()), "-T", "1",
-                                      "-i", "eth0", "-s", helper, "-O", "mtu", "-O", "staticroutes"},
-                                     log));
-        return {};
-    });
-    if (!inside) return inside.error();
-    if (!*started) {
-        auto problem = started->error();
-        problem.detail +=
-            "; the lab's VMs ask for their addresses with busybox, unless the file says lab: addresses: static";
-        return problem;
-    }
-    return std::move(*started);
+    return start_in(vm.netns, {"busybox", "udhcpc", "-n", "-t", std::to_string(deadline.count()), "-T", "1", "-i", "eth0", "-s", helper, "-O", "mtu", "-O", "staticroutes"}, log);
 }
 
 result<void> holds_its_address(const planned_member& vm) {
@@ -181,6 +164,24 @@ result<void> use_lease(netlink::session& session, const std::string& device, con
 }
 
 }  // namespace
+
+result<child> start_in(const std::string& netns, const std::vector<std::string>& argv, const std::string& log) {
+    auto at = netlink::namespace_handle::open(netns);
+    if (!at) return at.error();
+    std::optional<result<child>> started;
+    // A process starts in the namespace of the thread that starts it.
+    auto inside = netlink::run_in(*at, [&]() -> result<void> {
+        started.emplace(child::start(argv, log));
+        return {};
+    });
+    if (!inside) return inside.error();
+    if (!*started) {
+        auto problem = started->error();
+        problem.detail += "; the lab's VMs ask for their addresses with " + argv[0] + ", unless the file says lab: addresses: static";
+        return problem;
+    }
+    return std::move(*started);
+}
 
 result<void> lease_addresses(const topology& t, const std::string& helper, const std::string& log) {
     wake_tunnels(t);

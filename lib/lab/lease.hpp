@@ -3,6 +3,7 @@
 // Its script is weft-node, so that what a lease says is done over netlink. May include: core, model, netlink.
 #pragma once
 
+#include "lab/process.hpp"
 #include "lab/topology.hpp"
 
 namespace weft::lab {
@@ -11,6 +12,9 @@ namespace weft::lab {
 // says. Errors: timed_out, unavailable (no busybox), protocol_error (another address). `log` takes what the clients
 // say.
 result<void> lease_addresses(const topology&, const std::string& helper, const std::string& log);
+
+// A client in a VM's namespace; `log` takes what it says. Errors: unavailable tells that labs need the program.
+result<child> start_in(const std::string& netns, const std::vector<std::string>& argv, const std::string& log);
 
 // Whether this is what udhcpc calls its script with; and doing it in the namespace that the process is in, as the
 // environment says. Gives the exit status.

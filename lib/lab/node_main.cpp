@@ -8,6 +8,7 @@
 #include "apply/guardian.hpp"
 #include "lab/folder.hpp"
 #include "lab/lease.hpp"
+#include "lab/lease6.hpp"
 #include "lab/process.hpp"
 #include "ovs/switch_start.hpp"
 #include "lab/vpn.hpp"
@@ -273,6 +274,7 @@ int main(int argc, char** argv) {
     // As a unit of systemd, which starts it again.
     if (words.size() == 1 && words[0] == "guard") return weft::apply::guard({}, false);
     if (words.size() >= 6 && words[0] == "vpn-client") return answer(weft::lab::become_client({words.begin() + 1, words.end()}));
+    if (weft::lab::is_lease6_event(argc)) return weft::lab::on_lease6_event();
     if (words.size() == 1 && weft::lab::is_lease_event(words[0])) return weft::lab::on_lease_event(words[0]);
     std::cerr << "weft-node is started by weft itself: weft-node hold LAB NODE NETNS ovs|plain, weft-node supervise, "
                  "weft-node guard [NETNS|- OVS_RUNDIR], or weft-node deconfig|bound|renew|leasefail|nak\n";

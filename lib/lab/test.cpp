@@ -134,13 +134,13 @@ struct test_run {
         return {};
     }
 
-    std::optional<ip_address> fixed_address(const std::string& vm) const {
+    std::optional<ip_address> fixed_address(const std::string& vm, bool v6) const {
         const auto slash = vm.find('/');
         if (slash == std::string::npos) return {};
         const auto t = f.tenants.find(vm.substr(0, slash));
         if (t == f.tenants.end()) return {};
         const auto p = t->second.ports.find(vm.substr(slash + 1));
-        return p == t->second.ports.end() ? std::nullopt : p->second.address;
+        return p == t->second.ports.end() ? std::nullopt : v6 ? p->second.address6 : p->second.address;
     }
 
     // Who should reach an address if anybody does: members with a leg in its network, and its owner itself.
@@ -170,7 +170,7 @@ struct test_run {
             const auto& target = *r.wanted->address;
             if (expected_alive.contains(target) || liveness.contains(target)) continue;
             // Behind its security groups nobody may reach a VM's floating address; that the VM is up, it can say itself.
-            if (const auto fixed = fixed_address(r.wanted->to); fixed && *fixed != target)
+            if (const auto fixed = fixed_address(r.wanted->to, target.is_v6()); fixed && *fixed != target)
                 if (const auto own = at(r.wanted->to)) {
                     liveness.emplace(target, requests.size());
                     requests.push_back({.from = *own, .target = *fixed, .patience = milliseconds(1200)});

@@ -112,6 +112,17 @@ struct builder {
                     m.addresses.push_back({"eth0", {*port.address, network->second.cidr.length}});
                     m.routes.push_back(default_route(*network->second.gateway, "eth0"));
                 }
+                if (port.address6) {
+                    const auto& n = network->second;
+                    if (f.lab.static_addresses || n.ipv6 == "static") {
+                        m.addresses.push_back(own_address(*port.address6, n.cidr6->length));
+                        m.routes.push_back(default_route(*n.gateway6, "eth0"));
+                    } else {
+                        m.lease6 = port.address6;
+                        m.by_dhcp6 = n.ipv6 == "stateful";
+                        m.sysctls["net/ipv6/conf/eth0/disable_ipv6"] = "1";  // until it is to listen
+                    }
+                }
                 if (const auto& on = f.nodes.at(port.node); is_cloudstack(on)) {
                     // As libvirt would do it, after the bridge is there.
                     const auto bridge = guest_devices_of(f, on, network->second.id.value_or(0)).bridge;
@@ -148,7 +159,10 @@ struct builder {
         if (auto done = cable(m, "eth0", f.lab.router_lan, "lab/router/lan"); !done) return done;
         m.addresses.push_back({"eth0", {*lan->second.gateway, lan->second.cidr.length}});
         m.sysctls["net/ipv4/ip_forward"] = "1";
-        if (lan->second.cidr6 && lan->second.gateway6) m.addresses.push_back(own_address(*lan->second.gateway6, lan->second.cidr6->length));
+        if (lan->second.cidr6 && lan->second.gateway6) {
+            m.addresses.push_back(own_address(*lan->second.gateway6, lan->second.cidr6->length));
+            tenants_behind(m);
+        }
         if (f.lab.internet) {
             if (auto done = cable(m, "eth1", "internet", "lab/router/internet"); !done) return done;
             m.addresses.push_back({"eth1", {internet_router(), f.lab.internet->length}});
@@ -156,6 +170,22 @@ struct builder {
         }
         out.members.push_back(std::move(m));
         return {};
+    }
+
+    // It knows the way to the tenants' IPv6 subnets, which are routed as they are.
+    void tenants_behind(planned_member& m) const {
+        m.sysctls["net/ipv6/conf/all/forwarding"] = "1";
+        for (const auto& [tenant_name, t] : f.tenants)
+            for (const auto& [name, r] : t.routers) {
+                if (r.external != f.lab.router_lan || !r.address6) continue;
+                for (const auto& network : r.networks)
+                    if (const auto& subnet = t.networks.at(network).cidr6) {
+                        route way;
+                        way.destination = *subnet;
+                        way.nexthops.push_back({*r.address6, "eth0"});
+                        m.routes.push_back(std::move(way));
+                    }
+            }
     }
 
     // As routers at home are: the LAN goes out masqueraded, nothing comes in unasked. Chains are sorted by name.

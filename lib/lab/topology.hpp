@@ -34,6 +34,8 @@ struct planned_member {
     std::vector<address_entry> addresses;
     std::vector<route> routes;
     std::optional<ip_address> lease;  // a VM that asks DHCP for its address, and must be given this one
+    std::optional<ip_address> lease6;  // the same of IPv6
+    bool by_dhcp6 = false;             // it asks DHCPv6; else it makes its address of an advertisement
     std::map<std::string, std::string> sysctls;
     std::vector<nft::table> tables;
 };

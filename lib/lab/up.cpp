@@ -4,6 +4,7 @@
 // taken down again, and the first error is what the caller gets.
 #include "lab/folder.hpp"
 #include "lab/lease.hpp"
+#include "lab/lease6.hpp"
 #include "lab/process.hpp"
 #include "lab/teardown.hpp"
 #include "lab/topology.hpp"
@@ -190,6 +191,7 @@ struct bring_up {
         if (auto go = interrupted(); !go) return go;
         if (auto done = settle_all(); !done) return done;
         if (auto done = lease_addresses(plan, helper, lab_folder(lab) + "/dhcp.log"); !done) return done;
+        if (auto done = lease_addresses6(plan, helper, lab_folder(lab)); !done) return done;
         if (auto done = start_clients(vpn, helper, lab_folder(lab) + "/vpn.log"); !done) return done;
         return interrupted();
     }

@@ -53,6 +53,7 @@ private:
         if (const auto segment = get(m, "segment")) n.segment = in_.name(segment);
         n.cidr6 = in_.prefix(get(m, "cidr6"));
         n.gateway6 = in_.address(get(m, "gateway6"));
+        n.floating6 = in_.range(get(m, "floating6"));
         return n;
     }
 
@@ -146,6 +147,10 @@ private:
         n.dhcp = in_.boolean(get(m, "dhcp"), n.dhcp);
         n.dhcp_address = in_.address(get(m, "dhcp-address"));
         n.routes = build_routes(get(m, "routes"));
+        n.cidr6 = in_.prefix(get(m, "cidr6"));
+        n.gateway6 = in_.address(get(m, "gateway6"));
+        n.ipv6 = in_.choice(get(m, "ipv6"), "slaac|stateful|static", n.ipv6);
+        n.dhcp_address6 = in_.address(get(m, "dhcp-address6"));
         return n;
     }
 
@@ -155,6 +160,7 @@ private:
         r.external = in_.name(get(m, "external"));
         r.networks = names(get(m, "networks"));
         r.address = in_.address(get(m, "address"));
+        r.address6 = in_.address(get(m, "address6"));
         r.routes = build_routes(get(m, "routes"));
         r.snat = in_.boolean(get(m, "snat"), r.snat);
         if (const auto metadata = get(m, "metadata")) {
@@ -214,6 +220,11 @@ private:
         if (const auto floating = get(m, "floating")) {
             p.floating_auto = floating.value->kind == yaml::node::kind::scalar && floating.value->text == "auto";
             if (!p.floating_auto) p.floating = in_.address(floating);
+        }
+        p.address6 = in_.address(get(m, "address6"));
+        if (const auto floating = get(m, "floating6")) {
+            p.floating6_auto = floating.value->kind == yaml::node::kind::scalar && floating.value->text == "auto";
+            if (!p.floating6_auto) p.floating6 = in_.address(floating);
         }
         p.security_groups = names(get(m, "security-groups"));
         p.port_security = in_.boolean(get(m, "port-security"), p.port_security);

@@ -14,6 +14,7 @@ constexpr field underlay_fields[] = {
     {"segment",  kind::name,    false, {},         nullptr, "networks that name the same one share a switch; its own if absent"},
     {"cidr6",    kind::prefix,  false, {},         nullptr, "the IPv6 subnet beside cidr"},
     {"gateway6", kind::address, false, {},         nullptr, "the router of cidr6, IPv6 default route of nodes on it"},
+    {"floating6", kind::range,  false, {},         nullptr, "FIRST-LAST: pool of IPv6 router and floating addresses"},
 };
 constexpr field overlay_fields[] = {
     {"type",    kind::choice, false, "gre|vxlan|geneve|vlan", nullptr, "encapsulation of tenant networks"},
@@ -63,6 +64,10 @@ constexpr field tenant_network_fields[] = {
     {"dhcp",    kind::boolean,   false, {},             nullptr, "whether the VMs are served by DHCP and DNS; true if absent"},
     {"dhcp-address", kind::address, false, {},          nullptr, "of the DHCP server; from the subnet if absent"},
     {"routes",  kind::list,      false, {},             &static_route, "told to the VMs by DHCP"},
+    {"cidr6",    kind::prefix,   false, {},             nullptr, "the IPv6 subnet beside cidr; routed as it is"},
+    {"gateway6", kind::address,  false, {},             nullptr, "the router's IPv6 address; default the first host"},
+    {"ipv6",     kind::choice,   false, "slaac|stateful|static", nullptr, "how VMs get addresses of cidr6: by router advertisements, by DHCPv6, or by hand; slaac if absent"},
+    {"dhcp-address6", kind::address, false, {},         nullptr, "of what announces cidr6 without a router; from cidr6 if absent"},
 };
 constexpr field static_route_fields[] = {
     {"to",  kind::prefix,  true, {}, nullptr, "where it leads"},
@@ -77,6 +82,7 @@ constexpr field router_fields[] = {
     {"networks", kind::names,   true,  {}, nullptr, "networks of the same tenant"},
     {"address",  kind::address, false, {}, nullptr, "on the external network; from its floating range if absent"},
     {"routes",   kind::list,    false, {}, &static_route, "extra routes"},
+    {"address6", kind::address, false, {}, nullptr, "its IPv6 address there; from its floating6 range if absent"},
     {"snat",     kind::boolean, false, {}, nullptr, "whether tenant networks go out behind the router's address; true if absent"},
     {"metadata", kind::object,  false, {}, &metadata_endpoint, "where requests to 169.254.169.254 go"},
 };
@@ -103,6 +109,8 @@ constexpr field tenant_port_fields[] = {
     {"allowed-addresses", kind::list,   false, {}, &address_pair, "what it may send from beside its own address"},
     {"attach",          kind::choice,   false, "plugged|tap", nullptr, "who makes the device: the hypervisor (plugged) or weft"},
     {"user",            kind::text,     false, {}, nullptr, "who may open the tap: a name or a number; root if absent"},
+    {"address6",        kind::address,  false, {}, nullptr, "fixed IPv6 address, of cidr6; from cidr6 if absent, with slaac made of the MAC"},
+    {"floating6",       kind::floating, false, {}, nullptr, "an address of the floating6 range, or auto"},
     {"vm-uuid",         kind::text,     false, {}, nullptr, "of a tap: the UUID of its VM; computed if absent"},
 };
 constexpr field address_pair_fields[] = {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, DHCP, fixed and floating
-// addresses, MACs. A value
-// in the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other.
+// Fills what a fabric file leaves open: tunnel ids, gateways, MTUs, router, DHCP, fixed and floating addresses of both
+// families, MACs. A value in the file wins, then the lock's, then the first free one in name order; so a change to one object moves no other.
 // Pure; fails with invalid_input when a range is exhausted.
 #include <charconv>
 
@@ -35,8 +34,10 @@ public:
 
     result<allocation> run() {
         if (auto done = fill_networks(); !done) return done.error();
-        if (auto done = fill_external(); !done) return done.error();
+        for (const bool v6 : {false, true})
+            if (auto done = fill_external(v6); !done) return done.error();
         if (auto done = fill_ports(); !done) return done.error();
+        if (auto done = fill_ports6(); !done) return done.error();
         return std::move(out_);
     }
 
@@ -77,6 +78,7 @@ private:
         for (auto& [tenant_name, t] : f.tenants)
             for (auto& [name, network] : t.networks) {
                 if (!network.gateway) network.gateway = first_host(network.cidr);
+                if (network.cidr6 && !network.gateway6) network.gateway6 = first_host(*network.cidr6);
                 if (!network.mtu) network.mtu = network_mtu(f, tenant_name, name);
                 if (network.id)
                     used.insert(*network.id);
@@ -106,18 +108,18 @@ private:
         return {};
     }
 
-    // Router and floating addresses come from one pool per external network.
-    result<void> fill_external() {
+    // Router and floating addresses come from one pool per external network and family.
+    result<void> fill_external(bool v6) {
         struct request {
             std::string key, external;
             std::optional<ip_address>* into;
         };
         std::vector<request> open;
         std::map<std::string, pool> pools;
-        for (auto& [name, network] : out_.fabric.networks) {
-            if (!network.floating) continue;
-            pools[name] = {taken_addresses(out_.fabric, name), *network.floating, network.floating->first};
-        }
+        const std::string six = v6 ? "6" : "";
+        for (auto& [name, network] : out_.fabric.networks)
+            if (const auto& range = v6 ? network.floating6 : network.floating)
+                pools[name] = {taken_addresses(out_.fabric, name), *range, range->first};
         const auto consider = [&](const std::string& key, const std::string& external, std::optional<ip_address>& into,
                                   bool wanted) {
             if (into && pools.count(external)) pools[external].taken.insert(*into);
@@ -125,11 +127,12 @@ private:
         };
         for (auto& [tenant_name, t] : out_.fabric.tenants) {
             for (auto& [name, r] : t.routers)
-                consider(router_path(tenant_name, name) + "/address", r.external, r.address, !r.external.empty());
+                consider(router_path(tenant_name, name) + "/address" + six, r.external, v6 ? r.address6 : r.address,
+                         v6 ? routes_ipv6(out_.fabric, t, r) : !r.external.empty());
             for (auto& [name, port] : t.ports)
                 if (const auto* r = router_of(t, port.network))
-                    consider(port_path(tenant_name, name) + "/floating", r->second.external, port.floating,
-                             port.floating_auto);
+                    consider(port_path(tenant_name, name) + "/floating" + six, r->second.external, v6 ? port.floating6 : port.floating,
+                             v6 ? port.floating6_auto : port.floating_auto);
         }
         for (auto& wanted : open)
             if (const auto from = pools.find(wanted.external); from != pools.end())
@@ -138,8 +141,8 @@ private:
             if (*wanted.into) continue;
             const auto from = pools.find(wanted.external);
             if (from == pools.end())
-                return exhausted(wanted.key, "network " + wanted.external + " has no floating range");
-            if (auto done = draw(wanted.key, from->second, *wanted.into, "networks." + wanted.external + ".floating");
+                return exhausted(wanted.key, "network " + wanted.external + " has no floating" + six + " range");
+            if (auto done = draw(wanted.key, from->second, *wanted.into, "networks." + wanted.external + ".floating" + six);
                 !done)
                 return done;
         }
@@ -187,6 +190,39 @@ private:
         return {};
     }
 
+    // With SLAAC a VM's address is what it makes of its MAC; else it is drawn, in the order of fill_ports.
+    result<void> fill_ports6() {
+        auto& f = out_.fabric;
+        for (auto& [tenant_name, t] : f.tenants) {
+            std::map<std::string, pool> pools;
+            for (auto& [name, network] : t.networks)
+                if (network.cidr6)
+                    pools[name] = {{*network.gateway6}, {first_host(*network.cidr6), last_host(*network.cidr6)}, first_host(*network.cidr6)};
+            for (auto& [name, port] : t.ports) {
+                const auto n = t.networks.find(port.network);
+                if (n == t.networks.end() || !n->second.cidr6) continue;
+                if (n->second.ipv6 == "slaac") port.address6 = eui64(*n->second.cidr6, *port.mac);
+                if (port.address6) pools[port.network].taken.insert(*port.address6);
+            }
+            for (const auto& [name, network] : t.networks)
+                if (network.dhcp_address6) pools[name].taken.insert(*network.dhcp_address6);
+            const auto key = [&tenant = tenant_name](const std::string& name) { return port_path(tenant, name) + "/address6"; };
+            for (auto& [name, port] : t.ports)
+                if (const auto from = pools.find(port.network); !port.address6 && from != pools.end()) restore(key(name), from->second, port.address6);
+            for (auto& [name, network] : t.networks) {
+                if (network.dhcp_address6 || !needs_dhcp_address6(f, t, name)) continue;
+                const auto path = dhcp6_path(tenant_name, name), what = "tenants." + tenant_name + ".networks." + name + ".cidr6";
+                if (restore(path, pools[name], network.dhcp_address6)) continue;
+                if (auto done = draw(path, pools[name], network.dhcp_address6, what); !done) return done;
+            }
+            for (auto& [name, port] : t.ports)
+                if (const auto from = pools.find(port.network); !port.address6 && from != pools.end())
+                    if (auto done = draw(key(name), from->second, port.address6, "tenants." + tenant_name + ".networks." + port.network + ".cidr6"); !done)
+                        return done;
+        }
+        return {};
+    }
+
     const lock& remembered_;
     allocation out_;
 };
@@ -198,11 +234,15 @@ result<allocation> allocate(const fabric& f, const lock& remembered) { return al
 bool is_complete(const fabric& f) {
     for (const auto& [tenant_name, t] : f.tenants) {
         for (const auto& [name, n] : t.networks)
-            if (!n.id || !n.gateway || !n.mtu || (!n.dhcp_address && !dhcp_node(f, t, name).empty())) return false;
+            if (!n.id || !n.gateway || !n.mtu || (!n.dhcp_address && !dhcp_node(f, t, name).empty()) || (n.cidr6 && !n.gateway6) ||
+                (!n.dhcp_address6 && needs_dhcp_address6(f, t, name)))
+                return false;
         for (const auto& [name, r] : t.routers)
-            if (!r.external.empty() && !r.address) return false;
+            if (!r.external.empty() && (!r.address || (!r.address6 && routes_ipv6(f, t, r)))) return false;
         for (const auto& [name, p] : t.ports)
-            if (!p.address || !p.mac || (p.floating_auto && !p.floating)) return false;
+            if (!p.address || !p.mac || (p.floating_auto && !p.floating) || (p.floating6_auto && !p.floating6) ||
+                (t.networks.at(p.network).cidr6 && !p.address6))
+                return false;
     }
     return true;
 }
@@ -213,12 +253,19 @@ lock lock_of(const fabric& complete) {
         for (const auto& [name, network] : t.networks) {
             if (network.id) out[network_path(tenant_name, name) + "/id"] = std::to_string(*network.id);
             if (network.dhcp_address) out[dhcp_path(tenant_name, name)] = network.dhcp_address->to_string();
+            if (network.dhcp_address6) out[dhcp6_path(tenant_name, name)] = network.dhcp_address6->to_string();
         }
-        for (const auto& [name, r] : t.routers)
+        for (const auto& [name, r] : t.routers) {
             if (r.address) out[router_path(tenant_name, name) + "/address"] = r.address->to_string();
+            if (r.address6) out[router_path(tenant_name, name) + "/address6"] = r.address6->to_string();
+        }
         for (const auto& [name, port] : t.ports) {
             if (port.address) out[port_path(tenant_name, name) + "/address"] = port.address->to_string();
             if (port.floating) out[port_path(tenant_name, name) + "/floating"] = port.floating->to_string();
+            // What SLAAC makes of a MAC needs no memory.
+            if (port.address6 && t.networks.at(port.network).ipv6 != "slaac")
+                out[port_path(tenant_name, name) + "/address6"] = port.address6->to_string();
+            if (port.floating6) out[port_path(tenant_name, name) + "/floating6"] = port.floating6->to_string();
         }
     }
     return out;

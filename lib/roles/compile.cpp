@@ -38,6 +38,23 @@ void compilation::ipv6_by_file_alone(const std::string& device) {
     sysctls[key + "addr_gen_mode"] = "1";  // IN6_ADDR_GEN_MODE_NONE
 }
 
+void compilation::ipv6_of_port(const std::string& ns, const std::string& device, const mac_address& mac, const std::vector<ip_prefix>& addresses) {
+    const auto key = "net/ipv6/conf/" + device + "/";
+    auto& in = space(ns);
+    for (const char* off : {"accept_dad", "accept_ra", "autoconf", "disable_ipv6"}) in.sysctls[key + off] = "0";
+    in.sysctls[key + "addr_gen_mode"] = "1";  // IN6_ADDR_GEN_MODE_NONE
+    in.sysctls[key + "ndisc_notify"] = "1";
+    auto all = addresses;
+    all.push_back({link_local6(mac), 64});
+    for (const auto& address : all) {
+        address_entry entry;
+        entry.device = device;
+        entry.address = address;
+        entry.protocol = weft_protocol;
+        in.addresses.push_back(std::move(entry));
+    }
+}
+
 void compilation::guard(const std::string& device) {
     // A port of the switch is nobody's interface: the host's own stack sends nothing of its own into it either.
     disable_ipv6(device);

@@ -62,6 +62,8 @@ struct compilation {
     // The device has no other IPv6 address than those that the file gives it: no router's word is taken, and no link-local address
     // made, by which the segment's others would come in behind every rule.
     void ipv6_by_file_alone(const std::string& device);
+    // The device of a port in a namespace of ours: the addresses of the file and the link-local one of its MAC, at once and told to all.
+    void ipv6_of_port(const std::string& space, const std::string& device, const mac_address& mac, const std::vector<ip_prefix>& addresses);
     // The device of a NIC: IPv6 as the file has it, or none.
     void ipv6_of(const placed_nic& nic, const std::string& device) {
         has_ipv6(nic) ? ipv6_by_file_alone(device) : disable_ipv6(device);
@@ -92,11 +94,19 @@ void compile_routers(compilation&);  // qrouter namespaces
 void compile_firewall(compilation&);  // the gates of br-int's ports, anti-spoofing, security groups
 void compile_grizzly(compilation&);  // instead of the firewall, in profile grizzly: all flows of br-int and br-tun
 void compile_dhcp(compilation&);     // qdhcp namespaces and their dnsmasq
+// What announces a network's IPv6 subnet from this device of a router's namespace, or of its own where no router leads out of it.
+void announce_ipv6(compilation&, const std::string& tenant_name, const std::string& network, const std::string& space,
+                   const std::string& device);
 
 void compile_guest_bridges(compilation&);  // of a CloudStack host: cloud0, and a bridge for each guest network
 result<void> compile_vpn(compilation&);  // the gateway's WireGuard link, and what it forwards; after compile_defence
 
 void compile_checks(const compilation&, host_state&);  // what must not fail because of a change
+
+// What a router's namespace needs beside IPv4: addresses, forwarding, ways out, its table, and announcements to its networks.
+// `inside` is network → device; `outside` "" without an external network.
+void compile_router6(compilation&, const std::string& tenant_name, const std::string& router_name, const std::string& space,
+                     const std::string& outside, const std::map<std::string, std::string>& inside);
 
 // What of 169.254.169.254 a router namespace takes in: TCP to port 80 of its inside, and nothing else.
 nft::chain metadata_gate(const std::string& outside);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // DHCP and DNS of tenant networks (DATAPLANE 8.2): on the network's own node a namespace qdhcp-<uuid>, joined to br-int
-// like a router's port, with one dnsmasq that knows the network's ports and answers nobody else. Pure.
+// like a router's port, with one dnsmasq that knows the network's ports and answers nobody else. Another one announces the
+// network's IPv6 subnet, from the router's own namespace, since an advertisement names its sender as the way out. Pure.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "roles/compile.hpp"
@@ -49,7 +52,11 @@ std::string hosts_file(const network_view& n) {
 std::string names_file(const network_view& n) {
     std::string text;
     for (const auto& [name, port] : n.tenant.ports)
-        if (port.network == n.name) text += port.address->to_string() + " " + host_name(name, *port.address) + "\n";
+        if (port.network == n.name) {
+            const auto host = host_name(name, *port.address);
+            text += port.address->to_string() + " " + host + "\n";
+            if (port.address6) text += port.address6->to_string() + " " + host + "\n";
+        }
     return text;
 }
 
@@ -67,23 +74,53 @@ std::string netmask(const ip_prefix& cidr) {
     return boost::asio::ip::address_v4(bits).to_string();
 }
 
-service dnsmasq(const compilation& c, const network_view& n) {
+// What each dnsmasq is told, whatever it serves.
+service dnsmasq_on(const compilation& c, const network_view& n, const std::string& name) {
     service s;
-    s.name = "dnsmasq-" + n.uuid;
+    s.name = name;
     s.kind = "dnsmasq";
     s.space = n.space;
+    // Nothing of the host's own configuration, and no user or group that the host may not have. The kernel also forgets
+    // that a process is to die with its parent when it changes its group.
+    s.argv = {"/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--no-resolv",
+              "--no-hosts", "--log-facility=-", "--quiet-dhcp", "--bind-dynamic", "--except-interface=lo",
+              "--interface=" + n.device, "--pid-file=" + service_folder(c.f.name, name) + "/pid"};
+    return s;
+}
+
+// Advertisements of the IPv6 subnet, and with `stateful` addresses by DHCPv6 for the ports that are known. DNS is the other's.
+service announcer(const compilation& c, const network_view& n) {
+    auto s = dnsmasq_on(c, n, "dnsmasq6-" + n.uuid);
+    const auto folder = service_folder(c.f.name, s.name);
+    const auto add = [&](std::string option) { s.argv.push_back(std::move(option)); };
+    add("--port=0");
+    add("--enable-ra");
+    // Seconds: sent every 600, a way out for 1800 (the default of RFC 4861), and for none where nobody routes.
+    add(fmt::format("--ra-param={},mtu:{},600,{}", n.device, network_mtu(c.f, n.tenant_name, n.name), n.routed ? 1800 : 0));
+    const bool stateful = n.network.ipv6 == "stateful";
+    const auto& cidr = *n.network.cidr6;
+    add(fmt::format("--dhcp-range={},{},{},86400s", cidr.network().address.to_string(), stateful ? "static" : "ra-only", cidr.length));
+    std::string servers;
+    for (const auto& server : n.network.dns)
+        if (server.is_v6()) servers += ",[" + server.to_string() + "]";
+    if (!servers.empty()) add("--dhcp-option=option6:dns-server" + servers);
+    if (!stateful) return s;
+    for (const char* option : {"--dhcp-ignore=tag:!known", "--dhcp-authoritative", "--dhcp-lease-max=65536"}) add(option);
+    add("--dhcp-hostsfile=" + folder + "/hosts");
+    add("--dhcp-leasefile=" + service_state_folder(c.f.name, s.name) + "/leases");
+    std::string hosts;
+    for (const auto& [name, port] : n.tenant.ports)
+        if (port.network == n.name)
+            hosts += port.mac->to_string() + ",[" + port.address6->to_string() + "]," + host_name(name, *port.address) + "\n";
+    s.files["hosts"] = {hosts, true};
+    return s;
+}
+
+service dnsmasq(const compilation& c, const network_view& n) {
+    auto s = dnsmasq_on(c, n, "dnsmasq-" + n.uuid);
     const auto folder = service_folder(c.f.name, s.name);
     const auto address = n.network.dhcp_address->to_string();
     const auto add = [&](std::string option) { s.argv.push_back(std::move(option)); };
-    add("/usr/sbin/dnsmasq");
-    // Nothing of the host's own configuration, and no user or group that the host may not have. The kernel also forgets
-    // that a process is to die with its parent when it changes its group.
-    for (const char* option :
-         {"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--no-resolv", "--no-hosts",
-          "--log-facility=-", "--quiet-dhcp", "--bind-dynamic", "--except-interface=lo"})
-        add(option);
-    add("--interface=" + n.device);
-    add("--pid-file=" + folder + "/pid");
     // Only what the network's ports are known by is ever given out, to them alone, so that nothing need be asked first.
     add("--dhcp-range=" + n.network.cidr.network().address.to_string() + ",static," + netmask(n.network.cidr) +
         ",86400s");
@@ -99,6 +136,7 @@ service dnsmasq(const compilation& c, const network_view& n) {
     add("--dhcp-option=3" + (n.routed ? "," + n.network.gateway->to_string() : ""));
     std::string servers;
     for (const auto& server : n.network.dns) {
+        if (server.is_v6()) continue;
         servers += "," + server.to_string();
         add("--server=" + server.to_string());
     }
@@ -135,9 +173,20 @@ void compile_network(compilation& c, network_view n) {
         space.routes.push_back(std::move(route));
     }
     c.services.push_back(dnsmasq(c, n));
+    if (n.routed || !n.network.dhcp_address6) return;
+    c.ipv6_of_port(n.space, n.device, object_mac(c.f.name, dhcp_path(n.tenant_name, n.name)), {{*n.network.dhcp_address6, n.network.cidr6->length}});
+    c.services.push_back(announcer(c, n));
 }
 
 }  // namespace
+
+void announce_ipv6(compilation& c, const std::string& tenant_name, const std::string& name, const std::string& space,
+                   const std::string& device) {
+    const auto& t = c.f.tenants.at(tenant_name);
+    if (announcing_node(c.f, t, name) != c.name) return;
+    c.services.push_back(announcer(c, {tenant_name, t, name, t.networks.at(name), object_uuid(c.f.name, network_path(tenant_name, name)),
+                                       space, device, true}));
+}
 
 void compile_dhcp(compilation& c) {
     for (const auto& [tenant_name, t] : c.f.tenants)

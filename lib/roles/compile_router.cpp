@@ -119,7 +119,7 @@ std::vector<extra_route> extra_routes(const router_view& r) {
         if (at == all.end()) at = all.insert(at, extra_route{given.to, {}, false});
         std::string device = r.outside;
         for (const auto& [network, inner] : r.inside)
-            if (r.tenant.networks.at(network).cidr.contains(given.via)) {
+            if (const auto& n = r.tenant.networks.at(network); n.cidr.contains(given.via) || (n.cidr6 && n.cidr6->contains(given.via))) {
                 device = inner;
                 at->inside = true;
             }
@@ -146,7 +146,7 @@ void add_translation(const router_view& r, nft::chain& prerouting, nft::chain& o
     if (r.router.snat) {
         for (const auto& name : r.router.networks) masquerade(r.tenant.networks.at(name).cidr, "network " + name);
         for (const auto& extra : extra_routes(r))
-            if (extra.inside) masquerade(extra.to, extra.to.to_string());
+            if (extra.inside && !extra.to.is_v6()) masquerade(extra.to, extra.to.to_string());
     }
     // Hairpin: a VM that speaks to a floating address must get its answer through here, so the router stands in for it.
     // What came from outside keeps its source address.
@@ -241,6 +241,7 @@ void compile_router(compilation& c, router_view r) {
                                             *r.router.metadata, c.f.name));
     }
     space.tables.push_back(router_table(r, gateways));
+    compile_router6(c, r.tenant_name, r.name, r.space, r.outside, r.inside);
 }
 
 }  // namespace

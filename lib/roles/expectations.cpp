@@ -41,6 +41,7 @@ public:
         for (const auto& [name, host] : f_.lab.hosts)
             if (host.vpn.empty()) from_lab(name, host);
         for (auto& row : ipv6_expectations(f_)) rows_.push_back(std::move(row));
+        for (auto& row : tenant_ipv6_expectations(f_)) rows_.push_back(std::move(row));
         for (auto& row : vpn_expectations(f_)) rows_.push_back(std::move(row));
         for (const auto& row : f_.expectations) from_file(row);
         return std::move(rows_);

@@ -14,6 +14,8 @@ expectation matrix_row(const std::string& from, const std::string& to, const std
 
 // The rows that a lab's VPN clients add.
 std::vector<expectation> vpn_expectations(const fabric&);
+// The rows to and from VMs' IPv6 addresses.
+std::vector<expectation> tenant_ipv6_expectations(const fabric&);
 // The rows to the underlay's IPv6 addresses.
 std::vector<expectation> ipv6_expectations(const fabric&);
 

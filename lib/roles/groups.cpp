@@ -10,13 +10,6 @@
 namespace weft::roles {
 namespace {
 
-// The address that IPv6 makes of a MAC (RFC 4291, appendix A).
-ip_address link_local(const mac_address& mac) {
-    const auto& b = mac.bytes;
-    return boost::asio::ip::address_v6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(b[0] ^ 2), b[1], b[2], 0xff, 0xfe,
-                                        b[3], b[4], b[5]});
-}
-
 bool joined(const tenant& t, const tenant_port& a, const tenant_port& b) {
     if (a.network == b.network) return true;
     const auto* r = router_of(t, a.network);
@@ -70,7 +63,8 @@ std::vector<identity> identities_of(const tenant_port& port) {
     std::vector<identity> all;
     const auto mac = port.mac.value_or(mac_address{});
     if (port.address) all.push_back({mac, host_prefix(*port.address)});
-    all.push_back({mac, host_prefix(link_local(mac))});
+    if (port.address6) all.push_back({mac, host_prefix(*port.address6)});
+    all.push_back({mac, host_prefix(link_local6(mac))});
     for (const auto& pair : port.allowed_addresses) {
         const identity allowed{pair.mac.value_or(mac), pair.address.network()};
         if (std::find(all.begin(), all.end(), allowed) == all.end()) all.push_back(allowed);

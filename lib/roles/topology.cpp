@@ -21,6 +21,9 @@ std::string gateway_port_path(const std::string& tenant, const std::string& rout
 std::string dhcp_path(const std::string& tenant, const std::string& network) {
     return network_path(tenant, network) + "/dhcp";
 }
+std::string dhcp6_path(const std::string& tenant, const std::string& network) {
+    return network_path(tenant, network) + "/dhcp6";
+}
 std::string port_path(const std::string& tenant, const std::string& port) { return tenant + "/ports/" + port; }
 std::string node_path(const std::string& node, const std::string& object) { return "nodes/" + node + "/" + object; }
 
@@ -80,6 +83,25 @@ std::string dhcp_node(const fabric& f, const tenant& t, const std::string& netwo
     return router_node(f, router ? router->second.external : "");
 }
 
+std::string announcing_node(const fabric& f, const tenant& t, const std::string& network) {
+    const auto& n = t.networks.at(network);
+    if (!n.cidr6 || n.ipv6 == "static") return {};
+    const auto* router = router_of(t, network);
+    return router ? router_node(f, router->second.external) : dhcp_node(f, t, network);
+}
+
+bool needs_dhcp_address6(const fabric& f, const tenant& t, const std::string& network) {
+    return !router_of(t, network) && !announcing_node(f, t, network).empty();
+}
+
+bool routes_ipv6(const fabric& f, const tenant& t, const router& r) {
+    const auto external = f.networks.find(r.external);
+    return external != f.networks.end() && external->second.cidr6 && std::any_of(r.networks.begin(), r.networks.end(), [&](const auto& name) {
+               const auto n = t.networks.find(name);
+               return n != t.networks.end() && n->second.cidr6;
+           });
+}
+
 std::map<std::string, ip_address> tunnel_endpoints(const fabric& f) {
     std::map<std::string, ip_address> endpoints;
     for (const auto& [name, n] : f.nodes)
@@ -115,11 +137,18 @@ std::set<ip_address> taken_addresses(const fabric& f, const std::string& network
     std::set<ip_address> taken;
     if (const auto n = f.networks.find(network); n != f.networks.end() && n->second.gateway)
         taken.insert(*n->second.gateway);
+    if (const auto n = f.networks.find(network); n != f.networks.end() && n->second.gateway6) taken.insert(*n->second.gateway6);
     for (const auto& [name, n] : f.nodes)
         for (const auto& [nic_name, entry] : n.nics)
-            if (entry.network == network && entry.address) taken.insert(*entry.address);
+            if (entry.network == network) {
+                if (entry.address) taken.insert(*entry.address);
+                if (entry.address6) taken.insert(*entry.address6);
+            }
     for (const auto& [name, host] : f.lab.hosts)
-        if (host.network == network) taken.insert(host.address);
+        if (host.network == network) {
+            taken.insert(host.address);
+            if (host.address6) taken.insert(*host.address6);
+        }
     return taken;
 }
 
@@ -140,6 +169,18 @@ bool is_host_address(const ip_prefix& cidr, const ip_address& address) {
 
 ip_prefix host_prefix(const ip_address& address) {
     return {address, static_cast<std::uint8_t>(address.is_v6() ? 128 : 32)};
+}
+
+ip_address eui64(const ip_prefix& subnet, const mac_address& mac) {
+    auto bytes = subnet.network().address.to_v6().to_bytes();
+    const auto& m = mac.bytes;
+    const std::array<std::uint8_t, 8> host{static_cast<std::uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
+    std::copy(host.begin(), host.end(), bytes.begin() + 8);
+    return boost::asio::ip::address_v6(bytes);
+}
+
+ip_address link_local6(const mac_address& mac) {
+    return eui64({boost::asio::ip::address_v6({0xfe, 0x80}), 64}, mac);
 }
 
 ip_address metadata_address() { return boost::asio::ip::address_v4(0xa9fea9feU); }

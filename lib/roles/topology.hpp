@@ -14,6 +14,7 @@ std::string router_path(const std::string& tenant, const std::string& router);
 std::string router_port_path(const std::string& tenant, const std::string& router, const std::string& network);
 std::string gateway_port_path(const std::string& tenant, const std::string& router);
 std::string dhcp_path(const std::string& tenant, const std::string& network);
+std::string dhcp6_path(const std::string& tenant, const std::string& network);
 std::string port_path(const std::string& tenant, const std::string& port);
 std::string node_path(const std::string& node, const std::string& object);
 
@@ -41,6 +42,13 @@ std::string router_node(const fabric&, const std::string& external);
 // The node that serves a tenant network's DHCP: that of its router, else the first network node. "" where the network has
 // none, and in a fabric without network nodes.
 std::string dhcp_node(const fabric&, const tenant&, const std::string& network);
+// The node that announces a tenant network's IPv6 subnet to its VMs: that of its router, else the one of its DHCP. "" where the
+// VMs have their IPv6 addresses by hand, or the network has none.
+std::string announcing_node(const fabric&, const tenant&, const std::string& network);
+// Whether a network without a router needs an address for what announces its IPv6 subnet.
+bool needs_dhcp_address6(const fabric&, const tenant&, const std::string& network);
+// Whether a router leads IPv6 out: it has a network with it, and its external network has it too.
+bool routes_ipv6(const fabric&, const tenant&, const router&);
 // Tunnel endpoints of all nodes that switch, by node.
 std::map<std::string, ip_address> tunnel_endpoints(const fabric&);
 // Networks with a port, a router port or a DHCP port on this node, as "tenant/network".
@@ -59,6 +67,9 @@ bool is_host_address(const ip_prefix& cidr, const ip_address&);
 ip_address metadata_address();
 ip_prefix link_local_prefix();
 ip_prefix host_prefix(const ip_address&);
+// The address that a host makes of its MAC in an IPv6 subnet of 64 bits (RFC 4291, appendix A), and the one of its link.
+ip_address eui64(const ip_prefix& subnet, const mac_address&);
+ip_address link_local6(const mac_address&);
 
 // "tenant/port" for a full name or a unique short one; all candidates otherwise.
 std::vector<std::string> find_ports(const fabric&, const std::string& name);

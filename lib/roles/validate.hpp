@@ -54,6 +54,9 @@ bool check_cidr(findings&, source_place, const std::string& path, const ip_prefi
 bool overlap(const ip_prefix&, const ip_prefix&);
 void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);
 
+// Whether it is an IPv6 subnet whose addresses are somebody's for good: neither link-local nor mapped from IPv4.
+bool is_subnet6(const ip_prefix&);
+
 // The highest id that the header of an overlay type can carry.
 std::uint32_t highest_network_id(const std::string& overlay_type);
 
@@ -63,6 +66,7 @@ void validate_nodes(const fabric&, findings&);
 void validate_hypervisors(const fabric&, findings&);  // shared segments, bridges, guests
 void validate_cloudstack(const fabric&, findings&);   // hosts with profile cloudstack, and what cannot be on them
 void validate_tenants(const fabric&, findings&);
+void validate_tenants6(const fabric&, findings&);  // what tenants have of IPv6
 // Security groups of a tenant, and what its ports say of them.
 void validate_groups(const std::string& tenant_name, const tenant&, findings&);
 // Extra routes, source NAT and metadata of a tenant's routers.

@@ -21,8 +21,12 @@ struct router_view {
 std::vector<std::pair<std::string, ip_prefix>> legs(const router_view& v) {
     std::vector<std::pair<std::string, ip_prefix>> all;
     for (const auto& name : v.r.networks)
-        if (const auto n = v.t.networks.find(name); n != v.t.networks.end()) all.emplace_back(name, n->second.cidr);
-    if (v.external) all.emplace_back("networks." + v.r.external, v.external->cidr);
+        if (const auto n = v.t.networks.find(name); n != v.t.networks.end()) {
+            all.emplace_back(name, n->second.cidr);
+            if (n->second.cidr6) all.emplace_back(name, *n->second.cidr6);
+        }
+    if (v.external)
+        for (const auto& subnet : subnets_of(*v.external)) all.emplace_back("networks." + v.r.external, subnet);
     return all;
 }
 
@@ -34,22 +38,19 @@ std::string list_of(const std::vector<std::pair<std::string, ip_prefix>>& legs) 
 
 void check_destination(const router_view& v, const static_route& route, const std::string& at, findings& out) {
     const auto text = route.to.to_string();
-    if (route.to.is_v6()) {
-        out.error(route.place, at + ".to", text, "is IPv6: routers are for IPv4 yet", "an IPv4 prefix");
-        return;
-    }
     if (route.to.network() != route.to) {
         out.error(route.place, at + ".to", text, "is misaligned: it has host bits", route.to.network().to_string());
         return;
     }
     if (route.to.length == 0) {
-        if (v.external && v.external->gateway)
+        if (v.external && (route.to.is_v6() ? v.external->gateway6 : v.external->gateway))
             out.error(route.place, at + ".to", text,
                       "is the default route, which leads to networks." + v.r.external + "'s gateway",
                       "a smaller prefix");
         return;
     }
-    if (route.to.address.is_multicast() || route.to.address.is_loopback() || overlap(route.to, link_local_prefix())) {
+    if (route.to.address.is_multicast() || route.to.address.is_loopback() || overlap(route.to, link_local_prefix()) ||
+        (route.to.is_v6() && route.to.address.to_v6().is_link_local())) {
         out.error(route.place, at + ".to", text, "is not routed", "a unicast prefix");
         return;
     }
@@ -63,17 +64,24 @@ void check_destination(const router_view& v, const static_route& route, const st
 void check_next_hop(const router_view& v, const static_route& route, const std::string& at, findings& out) {
     const auto text = route.via.to_string();
     const auto all = legs(v);
+    if (route.via.is_v6() != route.to.is_v6()) {
+        out.error(route.place, at + ".via", text, "is of another family than " + route.to.to_string(), route.to.is_v6() ? "an IPv6 address" : "an IPv4 address");
+        return;
+    }
     const auto leg = std::find_if(all.begin(), all.end(), [&](const auto& l) { return l.second.contains(route.via); });
     if (leg == all.end()) {
         // An unknown network is told by itself, and may be the one.
-        if (all.size() == v.r.networks.size() + (v.r.external.empty() ? 0 : 1))
+        const bool known = std::all_of(v.r.networks.begin(), v.r.networks.end(), [&](const auto& n) { return v.t.networks.contains(n); });
+        if (known && (v.r.external.empty() || v.external))
             out.error(route.place, at + ".via", text, "is on none of the router's networks", list_of(all));
         return;
     }
     check_host(out, route.place, at + ".via", leg->second, route.via);
     const auto n = v.t.networks.find(leg->first);
-    const bool gateway = n != v.t.networks.end() && route.via == n->second.gateway.value_or(first_host(n->second.cidr));
-    if (gateway || (v.r.address && *v.r.address == route.via))
+    const bool gateway = n != v.t.networks.end() &&
+                         (route.via.is_v6() ? n->second.cidr6 && route.via == n->second.gateway6.value_or(first_host(*n->second.cidr6))
+                                            : route.via == n->second.gateway.value_or(first_host(n->second.cidr)));
+    if (gateway || v.r.address == route.via || v.r.address6 == route.via)
         out.error(route.place, at + ".via", text, "is the router itself", "another host of " + leg->second.to_string());
 }
 

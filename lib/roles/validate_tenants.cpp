@@ -28,9 +28,9 @@ void check_dhcp(const fabric& f, const std::string& path, const tenant& t, const
     }
     // Whatever dnsmasq refuses would be found out on the node only, where it serves other tenants too.
     for (const auto& server : n.dns)
-        if (server.is_v6() || server.is_unspecified() || server.is_multicast())
-            out.error(n.place, path + ".dns", server.to_string(), "is no server that DHCP for IPv4 can tell",
-                      "a unicast IPv4 address");
+        if ((server.is_v6() && (!n.cidr6 || n.ipv6 == "static")) || server.is_unspecified() || server.is_multicast())
+            out.error(n.place, path + ".dns", server.to_string(), "is no server that the VMs can be told of",
+                      n.cidr6 && n.ipv6 != "static" ? "a unicast address" : "a unicast IPv4 address");
     if (n.dns.size() > most_name_servers)
         out.error(n.place, path + ".dns", std::to_string(n.dns.size()), "are too many for one DHCP option",
                   "at most " + std::to_string(most_name_servers));
@@ -59,8 +59,8 @@ void check_networks(const fabric& f, const std::string& tenant_name, const tenan
         const auto path = "tenants." + tenant_name + ".networks." + name;
         if (!check_cidr(out, n.place, path, n.cidr)) continue;
         if (n.cidr.is_v6()) {
-            out.error(n.place, path + ".cidr", n.cidr.to_string(), "is IPv6, which tenant networks do not have yet",
-                      "an IPv4 subnet");
+            out.error(n.place, path + ".cidr", n.cidr.to_string(), "is IPv6, which tenant networks have beside IPv4",
+                      "an IPv4 subnet, and this one as cidr6");
             continue;
         }
         if (n.gateway) check_host(out, n.place, path + ".gateway", n.cidr, *n.gateway);
@@ -229,6 +229,7 @@ void validate_tenants(const fabric& f, findings& out) {
         validate_groups(name, t, out);
         check_ports(f, name, t, all, out);
     }
+    validate_tenants6(f, out);
     validate_node_bounds(f, out);
 }
 

@@ -6,20 +6,15 @@
 namespace weft::roles {
 namespace {
 
-// Addresses of these are no node's own for good: link-local ones are made by kernels, mapped ones are IPv4.
-bool is_reserved(const ip_prefix& cidr) {
-    const auto address = cidr.address.to_v6();
-    return address.is_link_local() || address.is_v4_mapped() || address.is_site_local();
-}
-
 // Whether the network has an IPv6 subnet that hosts can live in.
 bool check_network(const fabric& f, const std::string& name, const underlay_network& n, findings& out) {
     const auto path = "networks." + name;
     if (!n.cidr6) {
         if (n.gateway6) out.error(n.place, path + ".gateway6", n.gateway6->to_string(), "needs an IPv6 subnet", "cidr6 beside it");
+        if (n.floating6) out.error(n.place, path + ".floating6", n.floating6->first.to_string(), "needs an IPv6 subnet", "cidr6 beside it");
         return false;
     }
-    if (!n.cidr6->is_v6() || is_reserved(*n.cidr6)) {
+    if (!is_subnet6(*n.cidr6)) {
         out.error(n.place, path + ".cidr6", n.cidr6->to_string(), "is not an IPv6 subnet for nodes",
                   "a global or unique local subnet, like 2001:db8:1::/64 or fd00:1::/64");
         return false;
@@ -32,6 +27,10 @@ bool check_network(const fabric& f, const std::string& name, const underlay_netw
     if (n.mtu < smallest_ipv6_mtu)
         out.error(n.place, path + ".mtu", std::to_string(n.mtu), "is too small for IPv6", "1280-65535");
     if (n.gateway6) check_host(out, n.place, path + ".gateway6", *n.cidr6, *n.gateway6);
+    if (n.floating6 && (!is_host_address(*n.cidr6, n.floating6->first) || !is_host_address(*n.cidr6, n.floating6->last) ||
+                        n.floating6->last < n.floating6->first))
+        out.error(n.place, path + ".floating6", n.floating6->first.to_string() + "-" + n.floating6->last.to_string(),
+                  "is a floating range outside the network", "within " + n.cidr6->to_string());
     for (const auto& [other_name, other] : f.networks) {
         if (other_name == name) continue;
         // Of two networks that both have a cidr6, the second one in name order is told of.
@@ -75,6 +74,13 @@ void check_endpoints(const fabric& f, findings& out) {
 }
 
 }  // namespace
+
+bool is_subnet6(const ip_prefix& cidr) {
+    if (!cidr.is_v6()) return false;
+    // Link-local addresses are made by kernels, mapped ones are IPv4.
+    const auto address = cidr.address.to_v6();
+    return !address.is_link_local() && !address.is_v4_mapped() && !address.is_site_local();
+}
 
 void validate_underlay6(const fabric& f, findings& out) {
     std::map<std::string, address_book> books;

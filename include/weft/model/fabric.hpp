@@ -52,6 +52,7 @@ struct underlay_network {
     std::string segment;  // networks of one segment share a switch without VLANs between them; "" = one of its own
     std::optional<ip_prefix> cidr6;       // the IPv6 subnet beside `cidr`
     std::optional<ip_address> gateway6;   // its router
+    std::optional<address_range> floating6;  // pool of routers' and floating IPv6 addresses
     source_place place;
     friend bool operator==(const underlay_network&, const underlay_network&) = default;
 };
@@ -127,6 +128,10 @@ struct tenant_network {
     bool dhcp = true;
     std::optional<ip_address> dhcp_address;  // of the DHCP server's port
     std::vector<static_route> routes;        // told to the VMs (option 121)
+    std::optional<ip_prefix> cidr6;          // the IPv6 subnet beside `cidr`
+    std::optional<ip_address> gateway6;      // default: its first host address
+    std::string ipv6 = "slaac";              // how VMs get their addresses of cidr6: slaac, stateful (DHCPv6), static
+    std::optional<ip_address> dhcp_address6; // of what announces cidr6 where no router does
     source_place place;
     friend bool operator==(const tenant_network&, const tenant_network&) = default;
 };
@@ -142,6 +147,7 @@ struct router {
     std::string external;                    // an underlay network
     std::vector<std::string> networks;       // of the same tenant
     std::optional<ip_address> address;       // on the external network, from its floating range
+    std::optional<ip_address> address6;      // there too, from its floating6 range
     std::vector<static_route> routes;        // beside the connected ones and the default
     bool snat = true;                        // tenant networks go out behind `address`
     std::optional<metadata_endpoint> metadata;
@@ -184,6 +190,9 @@ struct tenant_port {
     std::vector<address_pair> allowed_addresses;
     std::string attach = "plugged";               // plugged: somebody else makes the device and the row; tap: we make both
     std::string user;                             // of a tap: who may open it, a name or a number; "" = root
+    std::optional<ip_address> address6;           // of the network's cidr6; with slaac the one that the VM makes of its MAC
+    bool floating6_auto = false;
+    std::optional<ip_address> floating6;          // stands for address6 outside; without one, address6 itself is routed
     std::string vm_uuid;                          // of a tap: the VM's, as the hypervisor calls it; "" = one computed from the port's path
     source_place place;
     friend bool operator==(const tenant_port&, const tenant_port&) = default;
