@@ -127,7 +127,7 @@ private:
                     out_.error(p.place, path + ".address6", p.address6->to_string(), "is not what the VM makes of its MAC, as SLAAC does",
                                own ? own->to_string() : "no address6, or ipv6: stateful");
             }
-            if (p.floating6 || p.floating6_auto) check_floating(t, p, path, has_subnet);
+            if ((p.floating6 || p.floating6_auto) && (has_subnet || !n->second.cidr6)) check_floating(t, p, path, has_subnet);
         }
     }
 

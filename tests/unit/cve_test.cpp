@@ -200,9 +200,9 @@ TEST_CASE("CVE-2014-8153, CVE-2014-4167: what would keep a tenant's dnsmasq from
     for (int i = 1; i <= 64; ++i) servers += (i > 1 ? ", 9.9.9." : "9.9.9.") + std::to_string(i);
     for (int i = 1; i <= 25; ++i) routes += (i > 1 ? ", " : "") + std::string("{ to: 10.") + std::to_string(i) + ".0.0/16, via: 50.50.1.9 }";
     for (const auto& [value, problem] : std::vector<std::pair<std::string, std::string>>{
-             {"dns: [\"2001:db8::1\"]", "is no server that DHCP for IPv4 can tell"},
-             {"dns: [0.0.0.0]", "is no server that DHCP for IPv4 can tell"},
-             {"dns: [224.0.0.1]", "is no server that DHCP for IPv4 can tell"},
+             {"dns: [\"2001:db8::1\"]", "is no server that the VMs can be told of"},
+             {"dns: [0.0.0.0]", "is no server that the VMs can be told of"},
+             {"dns: [224.0.0.1]", "is no server that the VMs can be told of"},
              {"dns: [" + servers + "]", "are too many for one DHCP option"},
              {"routes: [" + routes + "]", "are too many for one DHCP option"}}) {
         INFO(value);

@@ -154,3 +154,69 @@ TEST_CASE("the matrix has rows of both families, and none of IPv6 without addres
     CHECK(has(f, "lan1", "controller", "fd00:10::51", false));
     for (const auto& e : roles::expectations(complete_grizzly())) CHECK_FALSE(e.address->is_v6());
 }
+
+TEST_CASE("what a tenant cannot have of IPv6 is refused at the place of the bad value, and alone") {
+    const std::string net1 = "cidr6: \"2001:db8:1::/64\"", net2 = "cidr6: \"2001:db8:2::/64\"", net3 = "cidr6: \"2001:db8:3::/96\"";
+    for (const row& r : std::vector<row>{
+             {net1, "cidr6: @\"2001:db8:1::/80\"", "2001:db8:1::/80", "longer than 64", "a /64"},
+             {net1, "cidr6: @\"2001:db8:1000::/56\"", "2001:db8:1000::/56", "shorter than 64", "a /64"},
+             {net2, "cidr6: @\"2001:db8:2000::/56\"", "2001:db8:2000::/56", "too large for DHCPv6", "/64 to /126"},
+             {net1, "cidr6: @\"2001:db8:1::1/64\"", "2001:db8:1::1/64", "misaligned", "2001:db8:1::/64"},
+             {net1, "cidr6: @\"fe80::/64\"", "fe80::/64", "not an IPv6 subnet for VMs", "fd00:1::/64"},
+             {net1, "cidr6: @10.99.0.0/24", "10.99.0.0/24", "not an IPv6 subnet for VMs", "fd00:1::/64"},
+             {net1, "cidr6: @\"2001:db8:100::/64\"", "2001:db8:100::/64", "overlaps networks.external", "apart from 2001:db8:100::/64"},
+             {net2, "cidr6: @\"2001:db8:1::/64\"", "2001:db8:1::/64", "overlaps tenants.proj_one.networks.net1", "apart from 2001:db8:1::/64"},
+             {net3, net3 + ", gateway6: @\"2001:db8:4::1\"", "2001:db8:4::1", "outside the subnet", "a host of 2001:db8:3::/96"},
+             {net1, net1 + ", dhcp-address6: @\"2001:db8:1::9\"", "2001:db8:1::9", "the router announces the subnet", "no dhcp-address6"},
+             {"vm3: { node: compute1, network: net2,", "vm3: { node: compute1, network: net2, address6: @\"2001:db8:9::1\",", "2001:db8:9::1",
+              "outside the subnet", "a host of 2001:db8:2::/64"},
+             {"vm2: { node: compute2, network: net1, security-groups", "vm2: { node: compute2, network: net1, address6: @\"2001:db8:1::77\", security-groups",
+              "2001:db8:1::77", "not what the VM makes of its MAC", "no address6"},
+             {"floating6: auto", "floating6: @\"2001:db8:100::2:0\"", "2001:db8:100::2:0", "outside the floating6 range", "2001:db8:100::1:0-2001:db8:100::1:ff"},
+         })
+        told_alone(r);
+}
+
+TEST_CASE("a tenant's IPv6 without a router has an announcer of its own, which leads nowhere; grizzly and a small MTU are refused") {
+    CHECK(errors_of(dual()).empty());
+    const auto nobody = errors_of(changed(dual(), "50.50.1.0/24, cidr6: \"fd00:50::/64\"", "50.50.1.0/24, dhcp: false, cidr6: \"fd00:50::/64\""));
+    REQUIRE(nobody.size() == 1);
+    CHECK(nobody[0].path == "tenants.proj_two.networks.net1.ipv6");
+    const auto small = errors_of(changed(dual(), "cidr6: \"2001:db8:3::/96\"", "mtu: 1200, cidr6: \"2001:db8:3::/96\""));
+    REQUIRE(small.size() == 1);
+    CHECK(small[0].problem == "needs an MTU of 1280, and the network has 1200");
+    const auto f = complete(dual());
+    const auto network = roles::compile(f, "network", {}).value();
+    std::map<std::string, std::string> announced;  // service → its options
+    for (const auto& s : network.services)
+        if (s.name.starts_with("dnsmasq6-"))
+            for (const auto& option : s.argv) announced[s.name + " " + s.space.substr(0, 5)] += option + " ";
+    REQUIRE(announced.size() == 3);  // net3 is static
+    int leading = 0, isolated = 0, stateful = 0;
+    for (const auto& [name, options] : announced) {
+        CHECK(options.find(",mtu:1430,") != std::string::npos);
+        leading += name.ends_with("qrout") && options.find(",600,1800 ") != std::string::npos;
+        isolated += name.ends_with("qdhcp") && options.find(",600,0 ") != std::string::npos && options.find("ra-only,64") != std::string::npos;
+        stateful += options.find("--dhcp-range=2001:db8:2::,static,64") != std::string::npos && options.find("--dhcp-ignore=tag:!known") != std::string::npos;
+    }
+    CHECK(leading == 2);
+    CHECK(isolated == 1);
+    CHECK(stateful == 1);
+}
+
+TEST_CASE("VMs' IPv6 addresses: made of the MAC with SLAAC, drawn and remembered otherwise, and pinned at their ports") {
+    const auto done = roles::allocate(parsed(dual(), "dual-stack.yaml"), {}).value();
+    const auto& ports = done.fabric.tenants.at("proj_one").ports;
+    auto mac = ports.at("vm1").mac->bytes;
+    CHECK(ports.at("vm1").address6->to_v6().to_bytes()[8] == (mac[0] ^ 2));
+    CHECK(ports.at("vm1").address6->to_v6().to_bytes()[15] == mac[5]);
+    CHECK(done.lock.count("proj_one/ports/vm1/address6") == 0);
+    CHECK(done.lock.at("proj_one/ports/vm3/address6") == "2001:db8:2::2");
+    // What is remembered stays, also beside a new port before it in name order.
+    const auto more = changed(dual(), "      vm3: {", "      vm0: { node: compute1, network: net2 }\n      vm3: {");
+    const auto again = roles::allocate(parsed(more, "dual-stack.yaml"), done.lock).value();
+    CHECK(again.fabric.tenants.at("proj_one").ports.at("vm3").address6->to_string() == "2001:db8:2::2");
+    CHECK(again.fabric.tenants.at("proj_one").ports.at("vm0").address6->to_string() == "2001:db8:2::3");
+    CHECK(roles::is_complete(done.fabric));
+    CHECK(roles::lock_of(done.fabric).at("proj_one/ports/vm1/floating6") == "2001:db8:100::1:1");
+}
