@@ -126,7 +126,7 @@ TEST_CASE("every verb tells all faults of a file with their places, exits with 1
             ":4:23: error: networks.management.cidr: \"10.10.10.1/24\" is misaligned: it has host bits (allowed: "
             "10.10.10.0/24)\n",
             ":5:37: error: networks.vm-config.mut: \"mut\" is an unknown key (allowed: cidr, mtu, gateway, floating, "
-            "segment, cidr6, gateway6)\n",
+            "segment, cidr6, gateway6, floating6)\n",
             ":9:22: error: nodes.network.roles[1]: \"storage\" is not one of the choices (allowed: controller, "
             "network, ",
             ":13:7: error: nodes.network.nics.sixteen-bytes-xx: \"sixteen-bytes-xx\" is not an interface name "

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """IPv6 on the underlay: a lab of both families, tunnels over IPv6 exact to the byte, and routers' advertisements that nobody believes."""
+import ipaddress
 import json
 
 import pytest
 
-from conftest import FABRICS, Lab, eventually, weft
+from conftest import FABRICS, Ear, Lab, eventually, weft
 
 # A router's advertisement of 2001:db8:bad::/64, as a whole frame, so that the sender needs no address of its own.
 ADVERTISE = """
@@ -100,3 +101,94 @@ def test_what_cannot_be_is_refused_with_its_place_and_nothing_is_touched(dual, t
     before = dual.run("compute1", "ip", "-6", "address").stdout
     dual.on("compute1", "apply", file=file, expect=1)
     assert dual.run("compute1", "ip", "-6", "address").stdout == before
+
+
+def own6(lab, vm):
+    return next(iter(addresses(lab, vm)))
+
+
+def test_vms_learn_the_addresses_that_the_file_says_and_their_way_out(dual):
+    lock = json.loads(weft("allocate", dual.file, "--json").stdout)
+    assert addresses(dual, "proj_one/vm3") == {lock["proj_one/ports/vm3/address6"]}
+    assert addresses(dual, "proj_one/vm4") == {lock["proj_one/ports/vm4/address6"]}
+    for vm in ("vm1", "vm2"):  # made of the MAC
+        mac = json.loads(dual.run(f"proj_one/{vm}", "ip", "-j", "link", "show", "eth0").stdout)[0]["address"].split(":")
+        host = bytes([int(mac[0], 16) ^ 2]) + bytes.fromhex("".join(mac[1:3]) + "fffe" + "".join(mac[3:]))
+        made = ipaddress.ip_address(ipaddress.ip_address("2001:db8:1::").packed[:8] + host)
+        assert addresses(dual, f"proj_one/{vm}") == {str(made)}
+    for vm in ("vm1", "vm3"):
+        ways = dual.run(f"proj_one/{vm}", "ip", "-6", "route", "show", "default").stdout
+        assert "proto ra" in ways
+        assert dual.run(f"proj_one/{vm}", "cat", "/proc/sys/net/ipv6/conf/eth0/mtu").stdout.strip() == "1430"
+    # Nobody routes there, and the announcement says so.
+    assert "proto ra" not in dual.run("proj_two/vm1", "ip", "-6", "route", "show", "default").stdout
+    assert all(a.startswith("fd00:50::") for a in addresses(dual, "proj_two/vm1"))
+
+
+def test_the_mtu_of_a_tenant_is_exact_to_the_byte_in_ipv6_too(dual):
+    other = own6(dual, "proj_one/vm2")
+    dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "2", "-W", "2", "-M", "do", "-s", 1430 - 48, other)
+    dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", 1430 - 48 + 1, other, expect=1)
+    # From outside the router says what is too large.
+    dual.run("lan1", "ping", "-q", "-n", "-c", "2", "-W", "2", "-M", "do", "-s", 1430 - 48, other)
+    told = dual.run("lan1", "ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", 1430 - 48 + 1, other, expect=1).stdout
+    assert "Packet too big: mtu=1430" in told
+
+
+def test_subnets_are_routed_without_translation_and_a_floating_address_is_translated(dual):
+    vm1, vm2 = own6(dual, "proj_one/vm1"), own6(dual, "proj_one/vm2")
+    ear = Ear(dual, "lan1", "icmp6 and ip6[40] == 128")
+    for vm in ("vm1", "vm2"):
+        dual.run(f"proj_one/{vm}", "ping", "-q", "-n", "-c", "2", "-W", "2", "2001:db8:100::200")
+    heard = ear.stop()
+    assert f"{vm2} >" in heard and "2001:db8:100::1:1 >" in heard and f"{vm1} >" not in heard
+
+
+def test_a_vm_that_plays_router_or_dhcpv6_server_or_another_is_heard_by_nobody(dual):
+    vm1 = own6(dual, "proj_one/vm1")
+    before = addresses(dual, "proj_one/vm2")
+    dual.run("proj_one/vm1", "/usr/bin/python3", "-c", ADVERTISE, "eth0")
+    # With its own addresses it is no router either.
+    mac = json.loads(dual.run("proj_one/vm1", "ip", "-j", "link", "show", "eth0").stdout)[0]["address"].replace(":", "")
+    local = next(a["local"] for link in json.loads(dual.run("proj_one/vm1", "ip", "-j", "-6", "address", "show", "dev", "eth0").stdout)
+                 for a in link.get("addr_info", []) if a.get("scope") == "link")
+    dual.run("proj_one/vm1", "/usr/bin/python3", "-c", ADVERTISE.replace("fe80::bad", local).replace("020000000bad", mac), "eth0")
+    dual.run("proj_one/vm1", "ip", "address", "add", "2001:db8:1::bad/64", "dev", "eth0", "nodad")
+    try:
+        dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "2", "-W", "2", "-I", vm1, own6(dual, "proj_one/vm2"))
+        dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I", "2001:db8:1::bad", own6(dual, "proj_one/vm2"), expect=1)
+    finally:
+        dual.run("proj_one/vm1", "ip", "address", "del", "2001:db8:1::bad/64", "dev", "eth0")
+    assert addresses(dual, "proj_one/vm2") == before and vm1 in addresses(dual, "proj_one/vm1")
+    assert "2001:db8:bad" not in dual.run("proj_one/vm2", "ip", "-6", "route", "show", "table", "all").stdout
+
+
+def test_nobody_outside_speaks_as_one_of_the_tenants_own(dual):
+    vm4 = own6(dual, "proj_one/vm4")  # lets in its group alone
+    dual.run("lan1", "ip", "address", "add", own6(dual, "proj_one/vm2") + "/128", "dev", "eth0", "nodad")
+    try:
+        ear = Ear(dual, "proj_one/vm4", "icmp6 and ip6[40] == 128")
+        dual.run("lan1", "ping", "-q", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I", own6(dual, "proj_one/vm2"), vm4, expect=1)
+        dual.run("proj_one/vm2", "ping", "-q", "-n", "-c", "2", "-W", "2", "-s", "777", vm4)  # so the ear hears
+        heard = ear.stop()
+        assert "length 785" in heard and "length 64" not in heard
+    finally:
+        dual.run("lan1", "ip", "address", "del", own6(dual, "proj_one/vm2") + "/128", "dev", "eth0")
+
+
+def test_ipv6_of_a_tenant_comes_and_goes_by_apply_and_leaves_nothing(dual, tmp_path):
+    file = tmp_path / "four.yaml"
+    text = dual.file.read_text()
+    assert ', cidr6: "2001:db8:2::/64", ipv6: stateful' in text
+    file.write_text(text.replace(', cidr6: "2001:db8:2::/64", ipv6: stateful', ""))
+    spaces = lambda: dual.run("network", "sh", "-c", "for n in $(ip netns list | cut -d' ' -f1); do ip -n $n -6 address; done; ps ax -o args | grep [d]nsmasq").stdout
+    assert "2001:db8:2::1/64" in spaces() and "--dhcp-range=2001:db8:2::" in spaces()
+    dual.on("network", "apply", file=file)
+    try:
+        assert "2001:db8:2::" not in spaces()
+        dual.on("network", "plan", file=file)
+    finally:
+        dual.on("network", "apply")
+    assert "2001:db8:2::1/64" in spaces() and "--dhcp-range=2001:db8:2::" in spaces()
+    dual.on("network", "plan")
+    assert [c for c in dual.cells() if not c["ok"]] == []
