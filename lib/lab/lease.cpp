@@ -42,17 +42,12 @@ result<child> start(const planned_member& vm, std::chrono::seconds deadline, con
 }
 
 result<void> holds_its_address(const planned_member& vm) {
-    auto at = netlink::namespace_handle::open(vm.netns);
-    if (!at) return at.error();
-    auto session = netlink::session::open(*at);
-    if (!session) return session.error();
-    auto addresses = session->addresses();
+    const auto addresses = addresses_of(vm, false);
     if (!addresses) return addresses.error();
     std::string others;
     for (const auto& a : *addresses) {
-        if (a.device != "eth0" || a.address.is_v6()) continue;
-        if (a.address.address == *vm.lease) return {};
-        others += " " + a.address.to_string();
+        if (a.address == *vm.lease) return {};
+        others += " " + a.to_string();
     }
     return error{errc::protocol_error, "lease address", vm.name,
                  "it has" + (others.empty() ? " none" : others) + " instead of " + vm.lease->to_string()};
@@ -164,6 +159,19 @@ result<void> use_lease(netlink::session& session, const std::string& device, con
 }
 
 }  // namespace
+
+result<std::vector<ip_prefix>> addresses_of(const planned_member& vm, bool v6) {
+    auto at = netlink::namespace_handle::open(vm.netns);
+    if (!at) return at.error();
+    auto session = netlink::session::open(*at);
+    if (!session) return session.error();
+    auto addresses = session->addresses();
+    if (!addresses) return addresses.error();
+    std::vector<ip_prefix> own;
+    for (const auto& a : *addresses)
+        if (a.device == "eth0" && a.address.is_v6() == v6 && !(v6 && a.address.address.to_v6().is_link_local())) own.push_back(a.address);
+    return own;
+}
 
 result<child> start_in(const std::string& netns, const std::vector<std::string>& argv, const std::string& log) {
     auto at = netlink::namespace_handle::open(netns);

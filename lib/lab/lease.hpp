@@ -13,6 +13,9 @@ namespace weft::lab {
 // say.
 result<void> lease_addresses(const topology&, const std::string& helper, const std::string& log);
 
+// What a VM has on eth0: addresses of one family, without the link-local ones.
+result<std::vector<ip_prefix>> addresses_of(const planned_member& vm, bool v6);
+
 // A client in a VM's namespace; `log` takes what it says. Errors: unavailable tells that labs need the program.
 result<child> start_in(const std::string& netns, const std::vector<std::string>& argv, const std::string& log);
 

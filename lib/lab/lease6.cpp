@@ -44,31 +44,17 @@ result<child> ask(const planned_member& vm, const std::string& helper, const std
                     folder + "/dhcp6.log");
 }
 
-// The global addresses of a VM, as text; the one that it waits for is told by `has`.
-result<std::string> addresses_of(const planned_member& vm, bool& has) {
-    auto at = netlink::namespace_handle::open(vm.netns);
-    if (!at) return at.error();
-    auto session = netlink::session::open(*at);
-    if (!session) return session.error();
-    auto addresses = session->addresses();
-    if (!addresses) return addresses.error();
-    std::string others;
-    for (const auto& a : *addresses) {
-        if (a.device != "eth0" || !a.address.is_v6() || a.address.address.to_v6().is_link_local()) continue;
-        has = has || a.address.address == *vm.lease6;
-        others += " " + a.address.to_string();
-    }
-    return others;
-}
-
 result<void> wait_for(waiting& w, clock::time_point until, std::chrono::seconds deadline) {
     for (;;) {
-        bool has = false;
-        const auto others = addresses_of(*w.vm, has);
-        if (!others) return others.error();
-        if (has) return {};
-        if (!others->empty())
-            return error{errc::protocol_error, "learn IPv6 address", w.vm->name, "it has" + *others + " instead of " + w.vm->lease6->to_string()};
+        const auto addresses = addresses_of(*w.vm, true);
+        if (!addresses) return addresses.error();
+        std::string others;
+        for (const auto& a : *addresses) {
+            if (a.address == *w.vm->lease6) return {};
+            others += " " + a.to_string();
+        }
+        if (!others.empty())
+            return error{errc::protocol_error, "learn IPv6 address", w.vm->name, "it has" + others + " instead of " + w.vm->lease6->to_string()};
         if (w.client)
             if (const auto status = w.client->ended(); status && *status != 0)
                 return error{errc::timed_out, "learn IPv6 address", w.vm->name, "dhclient ended with status " + std::to_string(*status)};

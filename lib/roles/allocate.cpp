@@ -227,6 +227,13 @@ private:
     allocation out_;
 };
 
+// One without anything where the port names none that is there: is_complete and lock_of are also asked about fabrics that are not valid.
+const tenant_network& network_of(const tenant& t, const tenant_port& port) {
+    static const tenant_network none{};
+    const auto n = t.networks.find(port.network);
+    return n == t.networks.end() ? none : n->second;
+}
+
 }  // namespace
 
 result<allocation> allocate(const fabric& f, const lock& remembered) { return allocator(f, remembered).run(); }
@@ -241,7 +248,7 @@ bool is_complete(const fabric& f) {
             if (!r.external.empty() && (!r.address || (!r.address6 && routes_ipv6(f, t, r)))) return false;
         for (const auto& [name, p] : t.ports)
             if (!p.address || !p.mac || (p.floating_auto && !p.floating) || (p.floating6_auto && !p.floating6) ||
-                (t.networks.at(p.network).cidr6 && !p.address6))
+                (network_of(t, p).cidr6 && !p.address6))
                 return false;
     }
     return true;
@@ -263,7 +270,7 @@ lock lock_of(const fabric& complete) {
             if (port.address) out[port_path(tenant_name, name) + "/address"] = port.address->to_string();
             if (port.floating) out[port_path(tenant_name, name) + "/floating"] = port.floating->to_string();
             // What SLAAC makes of a MAC needs no memory.
-            if (port.address6 && t.networks.at(port.network).ipv6 != "slaac")
+            if (port.address6 && network_of(t, port).ipv6 != "slaac")
                 out[port_path(tenant_name, name) + "/address6"] = port.address6->to_string();
             if (port.floating6) out[port_path(tenant_name, name) + "/floating6"] = port.floating6->to_string();
         }

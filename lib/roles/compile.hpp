@@ -18,6 +18,9 @@ struct placed_nic {
     const underlay_network* network = nullptr;
 };
 
+// Neutron's mark for what came in by qg-.
+inline constexpr std::uint32_t from_outside_mark = 0x2, mark_mask = 0xffff;
+
 // A VM's port that stands in br-int under this name.
 struct bound_port {
     std::string tenant, name, device;

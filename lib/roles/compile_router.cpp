@@ -11,8 +11,6 @@
 namespace weft::roles {
 namespace {
 
-constexpr std::uint32_t from_outside_mark = 0x2, mark_mask = 0xffff;  // Neutron's mark for what came in by qg-
-
 struct router_view {
     const std::string& tenant_name;
     const weft::tenant& tenant;

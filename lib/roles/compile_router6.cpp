@@ -7,8 +7,6 @@
 namespace weft::roles {
 namespace {
 
-constexpr std::uint32_t from_outside_mark = 0x2, mark_mask = 0xffff;  // as of IPv4: what came in by qg-
-
 struct router6 {
     const weft::tenant& tenant;
     const weft::router& router;

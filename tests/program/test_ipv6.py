@@ -25,6 +25,21 @@ s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((device, 0))
 for _ in range(3): s.send(frame)
 """
+# A DHCPv6 server's message to everybody, and the same from and to other ports.
+SERVE = """
+import socket, sys
+for port in (547, 5470):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind(("::", port))
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
+    s.sendto(b"\\x07" + bytes(63), ("ff02::1", 546 if port == 547 else 5460, 0, socket.if_nametoindex("eth0")))
+"""
+SOLICIT = """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.sendto(bytes([133, 0, 0, 0, 0, 0, 0, 0]), ("ff02::2", 0, 0, socket.if_nametoindex("eth0")))
+"""
 OWN = {"controller": {"fd00:10::51", "2001:db8:100::51"}, "network": {"fd00:10::52", "fd00:20::52"},
        "compute1": {"fd00:10::53", "fd00:20::53"}, "compute2": {"fd00:10::54", "fd00:20::54"}}
 
@@ -103,6 +118,12 @@ def test_what_cannot_be_is_refused_with_its_place_and_nothing_is_touched(dual, t
     assert dual.run("compute1", "ip", "-6", "address").stdout == before
 
 
+def tap(lab, vm):
+    mac = json.loads(lab.run(f"proj_one/{vm}", "ip", "-j", "link", "show", "eth0").stdout)[0]["address"]
+    (name,) = lab.run("compute1", "ovs-vsctl", "--bare", "--columns=name", "find", "interface", f'external_ids:attached-mac="{mac}"').stdout.split()
+    return name
+
+
 def own6(lab, vm):
     return next(iter(addresses(lab, vm)))
 
@@ -119,7 +140,11 @@ def test_vms_learn_the_addresses_that_the_file_says_and_their_way_out(dual):
     for vm in ("vm1", "vm3"):
         ways = dual.run(f"proj_one/{vm}", "ip", "-6", "route", "show", "default").stdout
         assert "proto ra" in ways
-        assert dual.run(f"proj_one/{vm}", "cat", "/proc/sys/net/ipv6/conf/eth0/mtu").stdout.strip() == "1430"
+        # IPv4's lease sets the device's MTU, so that of the advertisement is read in the advertisement.
+        ear = Ear(dual, f"proj_one/{vm}", "icmp6 and ip6[40] == 134", more=("-vv",))
+        dual.run(f"proj_one/{vm}", "/usr/bin/python3", "-c", SOLICIT)
+        said = ear.stop()
+        assert "mtu option (5), length 8 (1):  1430" in said and ("managed" in said) == (vm == "vm3") and "router lifetime 1800s" in said
     # Nobody routes there, and the announcement says so.
     assert "proto ra" not in dual.run("proj_two/vm1", "ip", "-6", "route", "show", "default").stdout
     assert all(a.startswith("fd00:50::") for a in addresses(dual, "proj_two/vm1"))
@@ -153,6 +178,12 @@ def test_a_vm_that_plays_router_or_dhcpv6_server_or_another_is_heard_by_nobody(d
     local = next(a["local"] for link in json.loads(dual.run("proj_one/vm1", "ip", "-j", "-6", "address", "show", "dev", "eth0").stdout)
                  for a in link.get("addr_info", []) if a.get("scope") == "link")
     dual.run("proj_one/vm1", "/usr/bin/python3", "-c", ADVERTISE.replace("fe80::bad", local).replace("020000000bad", mac), "eth0")
+    # Whoever hears a server of DHCPv6 hears it before the rules of its groups; vm2's let no other UDP in at all.
+    ear = Ear(dual, "compute1", "udp and ip6", device=tap(dual, "vm1"))
+    deaf = Ear(dual, "proj_one/vm2", "udp and ip6")
+    dual.run("proj_one/vm1", "/usr/bin/python3", "-c", SERVE)
+    said = ear.stop()
+    assert ".547 > " in said and ".5470 > " in said and deaf.stop() == ""
     dual.run("proj_one/vm1", "ip", "address", "add", "2001:db8:1::bad/64", "dev", "eth0", "nodad")
     try:
         dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "2", "-W", "2", "-I", vm1, own6(dual, "proj_one/vm2"))

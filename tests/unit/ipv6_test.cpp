@@ -185,6 +185,8 @@ TEST_CASE("a tenant's IPv6 without a router has an announcer of its own, which l
     const auto small = errors_of(changed(dual(), "cidr6: \"2001:db8:3::/96\"", "mtu: 1200, cidr6: \"2001:db8:3::/96\""));
     REQUIRE(small.size() == 1);
     CHECK(small[0].problem == "needs an MTU of 1280, and the network has 1200");
+    const auto grizzly = errors_of(changed(dual(), "overlay: { type: vxlan, ids: 1-1000, endpoints: ipv6 }", "overlay: { type: gre, profile: grizzly, ids: 1-1000 }"));
+    CHECK(std::count_if(grizzly.begin(), grizzly.end(), [](const auto& d) { return d.problem == "is IPv6, which tenants of profile grizzly do not have"; }) == 4);
     const auto f = complete(dual());
     const auto network = roles::compile(f, "network", {}).value();
     std::map<std::string, std::string> announced;  // service → its options
@@ -218,5 +220,10 @@ TEST_CASE("VMs' IPv6 addresses: made of the MAC with SLAAC, drawn and remembered
     CHECK(again.fabric.tenants.at("proj_one").ports.at("vm3").address6->to_string() == "2001:db8:2::2");
     CHECK(again.fabric.tenants.at("proj_one").ports.at("vm0").address6->to_string() == "2001:db8:2::3");
     CHECK(roles::is_complete(done.fabric));
+    // Also asked about what is not valid, and answered.
+    auto stray = done.fabric;
+    stray.tenants.at("proj_one").ports.at("vm3").network = "gone";
+    CHECK(roles::lock_of(stray).count("proj_one/ports/vm3/address6") == 0);
+    CHECK(roles::is_complete(stray));
     CHECK(roles::lock_of(done.fabric).at("proj_one/ports/vm1/floating6") == "2001:db8:100::1:1");
 }
