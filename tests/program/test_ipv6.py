@@ -145,7 +145,10 @@ def test_vms_learn_the_addresses_that_the_file_says_and_their_way_out(dual):
         dual.run(f"proj_one/{vm}", "/usr/bin/python3", "-c", SOLICIT)
         said = ear.stop()
         assert "mtu option (5), length 8 (1):  1430" in said and ("managed" in said) == (vm == "vm3") and "router lifetime 1800s" in said
-    # Nobody routes there, and the announcement says so.
+    # Nobody routes there, and the announcement says so. (A VM that tried that way would drop it by itself: the neighbour is no router.)
+    ear = Ear(dual, "proj_two/vm1", "icmp6 and ip6[40] == 134", more=("-vv",))
+    dual.run("proj_two/vm1", "/usr/bin/python3", "-c", SOLICIT)
+    assert "router lifetime 0s" in ear.stop()
     assert "proto ra" not in dual.run("proj_two/vm1", "ip", "-6", "route", "show", "default").stdout
     assert all(a.startswith("fd00:50::") for a in addresses(dual, "proj_two/vm1"))
 
