@@ -15,7 +15,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds patience{1000}, patience_with_good{3000};
-constexpr std::uint32_t ip_and_icmp = 28;  // bytes of the two headers
+
+// Bytes of the headers of IP and of ICMP.
+std::uint32_t headers(const ip_address& target) { return target.is_v6() ? 40 + 8 : 20 + 8; }
 
 class run {
 public:
@@ -73,7 +75,7 @@ private:
                 check.mtu = *mtu;
             }
             r.dont_fragment = true;
-            r.size = static_cast<std::uint16_t>(std::min<std::uint32_t>(check.mtu, 65535) - ip_and_icmp);
+            r.size = static_cast<std::uint16_t>(std::min<std::uint32_t>(check.mtu, 65535) - headers(check.target));
         }
         of_.push_back(i);
         requests_.push_back(r);

@@ -158,6 +158,8 @@ result<void> delete_namespace(const std::string& name) {
     const char* operation = "delete namespace";
     if (auto ok = check_name(name, operation); !ok) return ok;
     const std::string path = path_of(name);
+    // Once unmounted, a name that cannot be unlinked would be neither the old namespace nor none, and a new one could not take its place.
+    if (access(run_directory, W_OK) != 0) return errno_error(errno, operation, name);
     // EINVAL: a file without a mount, left by a creation that was killed; it only needs the unlink.
     if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL) return errno_error(errno, operation, name);
     if (unlink(path.c_str()) != 0) return errno_error(errno, operation, name);

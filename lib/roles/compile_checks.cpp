@@ -6,21 +6,28 @@
 namespace weft::roles {
 namespace {
 
+bool is_on(const placed_nic& nic, const ip_address& target) {
+    return nic.network && (nic.network->cidr.contains(target) || (nic.network->cidr6 && nic.network->cidr6->contains(target)));
+}
+bool has_address(const placed_nic& nic, const ip_address& target) {
+    const auto& own = *nic.nic;
+    return (own.address && own.address->is_v6() == target.is_v6()) || (own.address6 && target.is_v6());
+}
+
 // The NIC on the segment of the address, one with an address of its own first; null if the node has none there.
 const placed_nic* nic_towards(const compilation& c, const ip_address& target) {
     const placed_nic* found = nullptr;
     for (const auto& nic : c.nics)
-        if (nic.network && nic.network->cidr.contains(target) && (!found || (!found->nic->address && nic.nic->address)))
-            found = &nic;
+        if (is_on(nic, target) && (!found || (!has_address(*found, target) && has_address(nic, target)))) found = &nic;
     return found;
 }
 
-// The first of the node's routers, by name, with a leg on that network; "" if there is none.
-std::string router_space(const compilation& c, const std::string& network) {
+// The first of the node's routers, by name, with an address of the target's family on that network; "" if there is none.
+std::string router_space(const compilation& c, const std::string& network, bool ipv6) {
     if (router_node(c.f, network) != c.name) return {};
     for (const auto& [tenant_name, tenant] : c.f.tenants)
         for (const auto& [name, router] : tenant.routers)
-            if (router.external == network) return "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name));
+            if (router.external == network && (!ipv6 || router.address6)) return "qrouter-" + object_uuid(c.f.name, router_path(tenant_name, name));
     return {};
 }
 
@@ -33,7 +40,7 @@ void compile_checks(const compilation& c, host_state& state) {
         host_check check{wanted.kind, wanted.target, wanted.port, "", "", wanted.full_mtu, 0};
         const auto* nic = nic_towards(c, wanted.target);
         if (nic && wanted.kind == "arp") check.device = nic->holder;  // an answer needs no address of its own
-        else if (nic && !nic->nic->address) check.space = router_space(c, nic->nic->network);
+        else if (nic && !has_address(*nic, wanted.target)) check.space = router_space(c, nic->nic->network, wanted.target.is_v6());
         if (nic && wanted.full_mtu) check.mtu = nic->network->mtu;
         state.checks.push_back(std::move(check));
     }

@@ -27,8 +27,12 @@ void check_probe(const fabric& f, const std::string& node_name, const check& c, 
     if (c.kind == "tcp" && c.port == 0) out.error(c.place, path, "tcp", "needs a port", "port: 1-65535");
     if (c.kind != "tcp" && c.port != 0) out.error(c.place, path + ".port", std::to_string(c.port), "is for tcp alone", "no port");
     if (c.full_mtu && c.kind != "ping") out.error(c.place, path + ".mtu", "full", "is for ping alone", "no mtu");
-    if (c.target.is_v6()) {
-        out.error(c.place, value, target, "is IPv6, which checks do not have yet", "an IPv4 address");
+    if (c.target.is_v6() && c.kind == "arp") {
+        out.error(c.place, value, target, "is IPv6, and ARP is IPv4's", "an IPv4 address, or ping");
+        return;
+    }
+    if (c.target.is_v6() && c.target.to_v6().is_link_local()) {
+        out.error(c.place, value, target, "is an address of one link, and names none", "an address beyond fe80::/10");
         return;
     }
     if (c.target.is_unspecified() || c.target.is_multicast()) {
@@ -39,7 +43,7 @@ void check_probe(const fabric& f, const std::string& node_name, const check& c, 
     std::string own, networks;
     bool reached = false;
     for (const auto& [nic_name, nic] : node.nics) {
-        if (nic.address == c.target) own = nic_name;
+        if (nic.address == c.target || nic.address6 == c.target) own = nic_name;
         const auto network = f.networks.find(nic.network);
         if (network == f.networks.end()) continue;
         networks += (networks.empty() ? "" : ", ") + network->second.cidr.to_string();

@@ -27,7 +27,7 @@ def test_too_few_descriptors(lab, states, name, what):
     assert_same(node.seen(), old)
 
 
-# A removal with /run/netns alone read-only is not among them: what it unmounts, it would unmount for itself and not for the node.
+# A removal with /run/netns alone read-only is the next test: what it unmounts, it would here unmount for itself and not for the node.
 @pytest.mark.parametrize("folder, what", [(f, w) for f in ("/run", "/run/weft", "/var/lib/weft") for w in ("apply", "remove")] + [("/run/netns", "apply")])
 @pytest.mark.parametrize("name", ["controller", "network"])
 def test_a_folder_that_is_read_only(lab, states, name, folder, what):
@@ -47,5 +47,22 @@ def test_a_folder_that_is_read_only(lab, states, name, folder, what):
         assert "Read-only file system" in done.stderr, done.stderr
         assert_same(node.seen(), before)
         assert "nothing to recover" in node.weft("recover").stdout
+    node.remove()
+    assert_same(node.seen(), old)
+
+
+def test_namespaces_whose_names_cannot_be_removed(lab, states):
+    node = Node(lab, "network")
+    old, new = states["network"]
+    node.apply()
+    node.run("mount", "-o", "remount,bind,ro", "/run/netns")
+    try:
+        done = Run(node, node.words("remove")).result(75)
+        assert done.returncode != 0
+        assert "delete namespace" in done.stderr and "Read-only file system" in done.stderr, done.stderr
+    finally:
+        node.run("mount", "-o", "remount,bind,rw", "/run/netns")
+    assert_same(node.seen(), new)
+    assert "nothing to recover" in node.weft("recover").stdout
     node.remove()
     assert_same(node.seen(), old)

@@ -124,6 +124,34 @@ TEST_CASE("checks run side by side, each with what answered") {
     CHECK(seen[11].answer.find("eth9") != std::string::npos);
 }
 
+TEST_CASE("checks run over IPv6, and a full packet is as large as the way's MTU there too") {
+    if (!test::may_make_namespaces()) return;
+    host h;
+    const auto has = [](const test::scoped_namespace& where, const char* address) {
+        where.session().run_one({netlink::verb::add, address_entry{"eth0", *parse_prefix(address), 0, std::nullopt, 0, 0x02}}).value();  // IFA_F_NODAD
+    };
+    has(h.own, "2001:db8::52/64");
+    has(h.wire, "2001:db8::1/64");
+    const auto at = [](host_check c, const char* target) {
+        c.target = *parse_ip(target);
+        return c;
+    };
+    const auto seen = apply::run_checks(h.place, {at(a_check("ping"), "2001:db8::1"), at(full(1500), "2001:db8::1"), at(full(0), "2001:db8::1"),
+                                                  at(full(1501), "2001:db8::1"), at(a_check("tcp"), "2001:db8::1"), at(full(0), "2001:db8:9::1")});
+    REQUIRE(seen.size() == 6);
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+        INFO(apply::to_string(seen[i]));
+        CHECK(seen[i].passed == (i < 3));
+    }
+    CHECK(seen[2].check.mtu == 1500);
+    CHECK(seen[4].answer == "refused");  // 8080 listens on IPv4 alone
+    CHECK(seen[5].answer.find("no route") != std::string::npos);
+    // One byte less than the MTU asks for would hide a way that is too small by one.
+    h.own.session().run_one({netlink::verb::change, [] { auto l = test::make_link("eth0", {}); l.mtu = 1499; l.up = true; return l; }()}).value();
+    CHECK_FALSE(apply::run_checks(h.place, {at(full(1500), "2001:db8::1")}).front().passed);
+    CHECK(apply::run_checks(h.place, {at(full(0), "2001:db8::1")}).front().check.mtu == 1499);
+}
+
 TEST_CASE("only what passed before and fails now counts") {
     const auto outcome = [](bool passed) { return apply::check_outcome{a_check("ping"), passed, "x"}; };
     const std::vector before{outcome(true), outcome(true), outcome(false), outcome(false)};

@@ -5,55 +5,15 @@ No device, address or route of a node's own namespace comes or goes meanwhile, s
 each such event Open vSwitch's userspace datapath empties and fills its table of tunnels, and what comes through a tunnel at that moment is lost,
 whoever made it (docs/architecture.md)."""
 import json
-import re
-import signal
-import subprocess
-import threading
 import time
 import uuid
 
-from conftest import FABRICS, NODES, PROGRAM, SWITCHES, Lab, weft
+from beside import Pinger
+from conftest import FABRICS, NODES, SWITCHES, Lab, weft
 
 # Of the names that weft computes ids from.
 NAMES = uuid.UUID("8d5e1c3a-0b6f-4b52-9e57-776566742026")
 RULES = "ingress: [ { protocol: icmp }, { protocol: tcp, ports: 22 } ]"
-
-
-class Pinger:
-    """`ping` at 200 Hz, at most for two minutes, and every number that came back."""
-
-    def __init__(self, lab, member, to):
-        self.who = f"{member} -> {to}"
-        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/{member}", "--", "ping", "-n", "-i", "0.005", "-c", "24000", to],
-                                        stdout=subprocess.PIPE, text=True)
-        self.came, self.sent, self.twice = {}, None, 0
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            if found := re.search(r"icmp_seq=(\d+) ", line):
-                self.twice += int(found.group(1)) in self.came
-                self.came[int(found.group(1))] = time.monotonic()
-            elif found := re.search(r"(\d+) packets transmitted", line):
-                self.sent = int(found.group(1))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
-        self.reader.join(20)
-
-    def assert_whole(self, history):
-        """`history`: when which apply began."""
-        assert self.sent is not None, self.who
-        # The last 50 ms were on their way when it was told to end.
-        missing = set(range(1, self.sent - 10)) - set(self.came)
-        told = []
-        for number in sorted(missing)[:5]:
-            after = max((at for n, at in self.came.items() if n < number), default=0)
-            told.append(f"{number}, {[f'{what} {after - at:+.3f}' for at, what in history if at <= after + 0.2][-4:]}")
-        assert not missing, f"{self.who}: {len(missing)} of {self.sent} lost: {told}"
-        assert self.twice == 0, f"{self.who}: {self.twice} came twice"
 
 
 def test_no_packet_is_lost_or_comes_twice_while_others_change(tmp_path):

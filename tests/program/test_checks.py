@@ -76,3 +76,39 @@ def test_a_service_that_does_not_start_hides_no_check_that_failed(checked):
     told = lab.on("network", "apply", expect=1).stderr
     assert "all else is done" in told
     assert "a check that failed before still does: tcp 10.10.10.51 port 22 from the host" in told
+
+
+def test_a_change_that_breaks_the_way_out_over_ipv6_alone_is_undone_at_once(tmp_path):
+    file = tmp_path / "fabric.yaml"
+    text = (FABRICS / "dual-stack.yaml").read_text()
+    file.write_text(text)
+    weft("allocate", file)
+    lab = Lab(file)
+    try:
+        # A filter of somebody else takes packets from the address that the node has, and from no other.
+        for words in ("add table ip6 other", "add chain ip6 other out { type filter hook output priority 0; }",
+                      "add rule ip6 other out ip6 saddr 2001:db8:100::90 icmpv6 type echo-request drop"):
+            lab.run("controller", "nft", words)
+        before = stands(lab, "controller")
+        of_v6 = lab.run("controller", "ip", "-6", "-o", "address").stdout
+        assert "address6: \"2001:db8:100::51\"" in text
+        file.write_text(text.replace("address6: \"2001:db8:100::51\"", "address6: \"2001:db8:100::90\""))
+        weft("allocate", file)
+        refused = lab.on("controller", "apply", expect=1).stderr
+        assert "check ping 2001:db8:100::1 (1500 bytes, DF) from the host" in refused
+        assert "although it passed before (all steps were undone)" in refused and "192.168.100.1" not in refused
+        assert stands(lab, "controller") == before
+        assert lab.run("controller", "ip", "-6", "-o", "address").stdout == of_v6
+        lab.run("controller", "nft", "delete", "table", "ip6", "other")
+        assert json.loads(lab.on("controller", "apply", "--json").stdout)["failed_checks"] == []
+        # The network node has no address on the LAN: its router asks.
+        space = next(n.split()[0] for n in lab.run("network", "ip", "netns", "list").stdout.splitlines() if n.startswith("qrouter-"))
+        for words in ("add table ip6 other", "add chain ip6 other out { type filter hook output priority 0; }",
+                      "add rule ip6 other out ip6 daddr 2001:db8:100::1 icmpv6 type echo-request drop"):
+            lab.run("network", "ip", "netns", "exec", space, "nft", words)
+        lab.run("network", "ip", "address", "del", "fd00:10::52/64", "dev", "eth0")
+        report = json.loads(lab.on("network", "apply", "--json").stdout)
+        assert report["steps"] > 0
+        assert [f for f in report["failed_checks"] if f.startswith(f"ping 2001:db8:100::1 (1500 bytes, DF) from {space}: ")]
+    finally:
+        lab.down()

@@ -1,51 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """`weft watch`: what somebody changes by hand is told, with --heal it comes back, and what is not weft's is neither told nor touched."""
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
+from beside import Watch
 from conftest import FABRICS, PROGRAM, Lab, eventually
 
 NODE = "network"
-
-
-class Watch:
-    """The program in the foreground on a node, as systemd would run it, with its lines as they come."""
-
-    def __init__(self, lab, *words, node=NODE, environment=None):
-        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/{node}", "--", PROGRAM, "watch", lab.file, "--node", node, "--json", *words],
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})})
-        self.said = []
-        self.reader = threading.Thread(target=lambda: [self.said.append(json.loads(line)) for line in self.process.stdout], daemon=True)
-        self.reader.start()
-        self.hear("watching")
-
-    def find(self, state, kind=None, name="", since=0):
-        return [s for s in self.said[since:] if s["state"] == state and kind in (None, s.get("kind")) and name in s.get("name", "")]
-
-    def hear(self, state, kind=None, name="", since=0, seconds=10):
-        """The first line of this state about this object, after the first `since` lines."""
-        eventually(lambda: self.find(state, kind, name, since) or self.process.poll() is not None, seconds)
-        assert self.find(state, kind, name, since), f"no {state} {kind} {name}; it said {self.said[since:]}"
-        return self.find(state, kind, name, since)[0]
-
-    def processor_seconds(self):
-        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(10)
-        self.reader.join(10)
-        self.process.stdout.close()
-        return status
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ namespace {
 
 const std::string of_grizzly = "  network: [ { ping: 192.168.100.1, mtu: full }, { arp: 10.10.10.51 } ]";
 
+const std::string of_dual_stack = "  network: [ { ping: \"2001:db8:100::1\", mtu: full }, { ping: \"fd00:10::51\", mtu: full } ]";
+
 std::string with_checks(const std::string& list) { return test::changed(test::grizzly_text(), of_grizzly, "  network: [ " + list + " ]"); }
 
 std::string faults(const std::string& list) {
@@ -30,7 +32,10 @@ TEST_CASE("a check must be one that can be sent, and the fault says what is allo
     CHECK(faults("{ arp: 203.0.113.10 }").find("is on no network of the node's NICs, and nobody else hears ARP (allowed: an address of 10.10.10.0/24, "
                                                "10.20.20.0/24, 192.168.100.0/24)") != std::string::npos);
     CHECK(faults("{ ping: 10.10.10.52 }").find("is the node's own address, of eth0") != std::string::npos);
-    CHECK(faults("{ ping: 'fd00::1' }").find("is IPv6, which checks do not have yet") != std::string::npos);
+    CHECK(faults("{ ping: '2001:db8:9::1', mtu: full }, { tcp: '2001:db8:9::1', port: 22 }") == "");
+    CHECK(faults("{ arp: '2001:db8:9::1' }").find("is IPv6, and ARP is IPv4's (allowed: an IPv4 address, or ping)") != std::string::npos);
+    CHECK(faults("{ ping: 'fe80::1' }").find("is an address of one link, and names none") != std::string::npos);
+    CHECK(faults("{ ping: 'ff02::1' }").find("is no address of a host") != std::string::npos);
     CHECK(faults("{ ping: 224.0.0.1 }").find("is no address of a host") != std::string::npos);
     CHECK(faults("{ ping: 10.10.10.51, port: 22 }").find("is for tcp alone") != std::string::npos);
     CHECK(faults("{ arp: 10.10.10.51, mtu: full }").find("is for ping alone") != std::string::npos);
@@ -60,6 +65,29 @@ TEST_CASE("compile says where each probe is sent from and how large a full packe
     CHECK(checks[4].to_string() == "ping 203.0.113.10 (full packets, DF) from the host");
     CHECK(checks[5].mtu == 9000);
     CHECK(compiled(test::grizzly_text(), "compute1").empty());
+}
+
+TEST_CASE("a check over IPv6 goes out where the node has an IPv6 address, which need not be where it has one of IPv4", "[roles]") {
+    const std::string nic = "eth2: { network: external }";
+    const auto text = test::changed(test::example_text("dual-stack"), of_dual_stack, "  network: [ { ping: 'fd00:10::51', mtu: full }, { ping: '2001:db8:100::1' }, "
+                                                                       "{ ping: 192.168.100.1 }, { tcp: '2001:db8:9::1', port: 22 } ]");
+    const auto checks = compiled(text);
+    REQUIRE(checks.size() == 4);
+    const auto router = "qrouter-" + object_uuid("dual-stack", "proj_one/routers/router1");
+    CHECK(checks[0].to_string() == "ping fd00:10::51 (1500 bytes, DF) from the host");
+    CHECK(checks[1].to_string() == "ping 2001:db8:100::1 from " + router);
+    CHECK(checks[2].to_string() == "ping 192.168.100.1 from " + router);
+    CHECK(checks[3].to_string() == "tcp 2001:db8:9::1 port 22 from the host");
+    const auto of_both = compiled(test::changed(text, nic, "eth2: { network: external, address: 192.168.100.52, address6: '2001:db8:100::52' }"));
+    CHECK(of_both[1].to_string() == "ping 2001:db8:100::1 from the host");
+    CHECK(of_both[2].to_string() == "ping 192.168.100.1 from the host");
+    const auto of_v4 = compiled(test::changed(text, nic, "eth2: { network: external, address: 192.168.100.52 }"));
+    CHECK(of_v4[1].to_string() == "ping 2001:db8:100::1 from " + router);
+    CHECK(of_v4[2].to_string() == "ping 192.168.100.1 from the host");
+    // The node's own address is nobody to ask.
+    std::string own;
+    for (const auto& d : roles::validate(test::parsed(test::changed(text, "'fd00:10::51'", "'fd00:10::52'")))) own += d.to_string() + "\n";
+    CHECK(own.find("is the node's own address, of eth0") != std::string::npos);
 }
 
 TEST_CASE("the checks of a state survive JSON", "[model]") {
