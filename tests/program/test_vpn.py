@@ -14,6 +14,7 @@ import pytest
 from labs import FABRICS, PROGRAM, Lab, eventually, weft
 
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
+SEEN = pathlib.Path(__file__).parents[1] / "fault" / "seen.py"
 KEY = "/var/lib/weft/keys/vpn.key"
 PEER = "        laptop: { public-key-file: /var/lib/weft/keys/laptop.pub, address: 10.8.0.2, keepalive: 25 }\n"
 FLOATING = "192.168.100.103"  # of proj_one/vm1
@@ -270,6 +271,73 @@ def test_bad_key_files_are_refused_with_their_place_and_nothing_is_touched(lab, 
             assert_nowhere(key, f"weft {verb}", (done.stdout + done.stderr).encode())
     assert lab.run("vpn", "wg", "show", "wg0", "dump").stdout.split("\n")[0] == before
     assert lab.writes("vpn") == NOTHING
+
+
+def test_bad_key_files_of_a_peer_are_refused_with_their_place_and_nothing_is_touched(lab, file):
+    lab.run("vpn", "sh", "-c", "cd /var/lib/weft/keys; umask 077; cp vpn.key psk.key; cp psk.key psk-open.key; chmod 644 psk-open.key; echo nonsense >bad.key; "
+            "ln -sf psk.key psk-link.key; echo nonsense >bad.pub; head -c 100000 /dev/zero >long.pub; ln -sf laptop.pub link.pub")
+    secret = lab.run("vpn", "cat", "/var/lib/weft/keys/psk.key").stdout.strip()
+    before = stands(lab)
+    line = next(i for i, l in enumerate(text().splitlines(), 1) if l.strip().startswith("laptop:"))
+    for key, name, reason in (("preshared-key-file", "missing.key", "no such file"), ("preshared-key-file", "psk-open.key", "mode 0600 or 0400"),
+                              ("preshared-key-file", "bad.key", "no key"), ("preshared-key-file", "psk-link.key", "symbolic link"),
+                              ("public-key-file", "missing.pub", "no such file"), ("public-key-file", "bad.pub", "no key"), ("public-key-file", "long.pub", "no key")):
+        path = f"/var/lib/weft/keys/{name}"
+        if key == "public-key-file":
+            bad = file(text().replace("/var/lib/weft/keys/laptop.pub", path))
+        else:
+            bad = file(text().replace("keepalive: 25", f"keepalive: 25, {key}: {path}"))
+        for verb in ("plan", "apply"):
+            done = lab.on("vpn", verb, file=bad, expect=1)
+            assert reason in done.stderr.lower(), (key, name, done.stderr)
+            assert name in done.stderr and f"{bad}:{line}:" in done.stderr and key in done.stderr and "nothing was changed" in done.stderr, done.stderr
+            assert_nowhere(secret, f"weft {verb}", (done.stdout + done.stderr).encode())
+            assert "nonsense" not in done.stdout + done.stderr
+        assert stands(lab) == before
+    assert lab.writes("vpn") == NOTHING
+    # The twin that is sound: the same key in a file of its owner's alone is taken, and given up again.
+    good = file(text().replace("keepalive: 25", "keepalive: 25, preshared-key-file: /var/lib/weft/keys/psk.key"))
+    lab.on("vpn", "apply", file=good)
+    assert lab.run("vpn", "wg", "show", "wg0", "preshared-keys").stdout.split()[1] == secret
+    assert lab.on("vpn", "plan", file=good).returncode == 0
+    lab.on("vpn", "apply")
+    assert stands(lab)[:2] == before[:2]
+
+
+def stands(lab):
+    """What the gateway has of the VPN and around it, without what clients change by themselves."""
+    said = lab.run("vpn", "wg", "show", "wg0", "dump", expect=None).stdout.splitlines()
+    peers = [[row.split("\t")[i] for i in (0, 1, 3, 7)] for row in said[1:]]  # keys, allowed addresses, keepalive
+    return said[:1], sorted(peers), lab.run("vpn", "/usr/bin/python3", SEEN).stdout
+
+
+@pytest.mark.parametrize("start", ["nothing", "one peer"])
+def test_an_operation_that_fails_leaves_all_as_it_was_and_the_next_run_converges(lab, file, start):
+    wanted = file(with_peers(3))
+
+    def prepare():
+        if start == "nothing":
+            lab.run("vpn", PROGRAM, "remove", "--node", "vpn")
+        else:
+            lab.on("vpn", "apply")
+
+    for kind in ("wireguard", "service", "netlink", "nft", "effect"):
+        prepare()
+        before = stands(lab)
+        told = lab.run("vpn", "env", f"WEFT_FAULT=log {kind} 0", PROGRAM, "apply", wanted, "--node", "vpn").stderr
+        points = len(re.findall("weft: fault: log ", told))
+        assert points > 0 or kind != "wireguard"
+        for point in range(1, points + 1):
+            prepare()
+            assert stands(lab) == before, (kind, point)
+            done = lab.run("vpn", "env", f"WEFT_FAULT=fail {kind} {point}", PROGRAM, "apply", wanted, "--node", "vpn", expect=1)
+            assert "a fault that was asked for" in done.stderr, (kind, point)
+            assert stands(lab) == before, (kind, point, done.stderr)
+            assert "nothing to recover" in lab.run("vpn", PROGRAM, "recover").stdout
+        assert lab.on("vpn", "apply", file=wanted).returncode == 0
+        assert lab.writes("vpn", file=wanted) == NOTHING
+    lab.on("vpn", "apply")
+    eventually(lambda: reaches(lab), 20)
 
 
 def test_a_key_is_made_for_its_owner_alone_and_never_printed(tmp_path):
