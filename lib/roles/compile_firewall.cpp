@@ -124,6 +124,14 @@ private:
             }
             add(table, 0, "", "drop");
         }
+        // In the userspace datapath conntrack gives the fragments back one by one, and the later ones of IPv6 show no protocol: the first one
+        // decides for all. What is new is put together once more where its connection is written down, and never completed without the
+        // first; of what is established, nobody can put together a packet that lacks it.
+        for (const char* ip : {"ip", "ipv6"}) {
+            const auto later = fmt::format("ct_state=+trk-inv-rel-rpl,{},nw_frag=later", ip);
+            add(egress_rules, 85, later, to(egress_accepted));
+            add(ingress_rules, 85, later, to(ingress_accepted));
+        }
         for (const auto table : {egress_accepted, ingress_accepted}) add(table, 200, fmt::format("reg7=0x{:x}", ovs::asking), "drop");
         for (const auto table : {ovs::ask_sender_table, ovs::ask_receiver_table}) add(table, 0, "", "drop");
         // A fragment shows no ports, so one of a DHCP server's answer passes the pins by its source alone. Conntrack puts the

@@ -10,14 +10,13 @@
 namespace weft::roles::firewall {
 namespace {
 
-// A range of ports as masked matches: each piece is as large as its first port's alignment and the rest allow.
+// A range of ports as masked values: each piece is as large as its first port's alignment and the rest allow.
 std::vector<std::string> port_pieces(const port_range& range) {
     std::vector<std::string> pieces;
     for (std::uint32_t first = range.first; first <= range.last;) {
         std::uint32_t size = 1;
         while (size < 0x10000 && first % (size * 2) == 0 && first + size * 2 - 1 <= range.last) size *= 2;
-        pieces.push_back(size == 1 ? fmt::format("tp_dst={}", first)
-                                   : fmt::format("tp_dst=0x{:x}/0x{:x}", first, 0x10000 - size));
+        pieces.push_back(size == 1 ? std::to_string(first) : fmt::format("0x{:x}/0x{:x}", first, 0x10000 - size));
         first += size;
     }
     return pieces;
@@ -40,13 +39,28 @@ std::string protocol_match(const security_rule& rule, bool v6) {
     return match;
 }
 
+// A switch shows no fragment's ports or type, not even of the first one; conntrack, which has put the packet together, knows them. Of TCP no
+// more are looked for: its segments fit the way.
+std::string fragment_match(const security_rule& rule, bool v6, const std::string& known) {
+    return fmt::format("ct_state=+trk-inv,{},nw_frag=first,ct_nw_proto={}{}", v6 ? "ipv6" : "ip", *protocol_number(rule.protocol), known);
+}
+
 // All of a rule but its remote.
 std::vector<std::string> matches_of(const security_rule& rule, bool v6) {
+    constexpr int udp = 17;
     const auto protocol = protocol_match(rule, v6);
     const auto range = parse_ports(rule.ports);
-    if (!range) return {protocol};
     std::vector<std::string> all;
-    for (const auto& piece : port_pieces(*range)) all.push_back(protocol + "," + piece);
+    if (!range) {
+        all.push_back(protocol);
+        if (rule.type)
+            all.push_back(fragment_match(rule, v6, fmt::format(",ct_tp_src={}{}", *rule.type, rule.code ? fmt::format(",ct_tp_dst={}", *rule.code) : "")));
+        return all;
+    }
+    for (const auto& piece : port_pieces(*range)) {
+        all.push_back(protocol + ",tp_dst=" + piece);
+        if (protocol_number(rule.protocol) == udp) all.push_back(fragment_match(rule, v6, ",ct_tp_dst=" + piece));
+    }
     return all;
 }
 
