@@ -247,7 +247,7 @@ private:
         e.place = at.value->place;
         e.from = in_.text(get(m, "from"));
         e.to = in_.text(get(m, "to"));
-        if (const auto via = get(m, "via")) e.via = in_.name(via);
+        if (const auto via = get(m, "via")) e.via = in_.text(via);
         e.protocol = in_.choice(get(m, "protocol"), "icmp|tcp|udp", e.protocol);
         e.port = static_cast<std::uint16_t>(in_.integer(get(m, "port"), "1-65535").value_or(0));
         e.reachable = in_.choice(get(m, "expect"), "reachable|blocked", "reachable") == "reachable";

@@ -126,7 +126,7 @@ constexpr field tenant_fields[] = {
 constexpr field expectation_fields[] = {
     {"from",     kind::text,    true,  {},                  nullptr, "a node, a VM (tenant/port) or a lab host"},
     {"to",       kind::text,    true,  {},                  nullptr, "a node, a VM (tenant/port) or a lab host"},
-    {"via",      kind::text,    false, {},                  nullptr, "an underlay network, floating or fixed"},
+    {"via",      kind::text,    false, {},                  nullptr, "an underlay network, floating or fixed; of IPv6 with /ipv6 behind it"},
     {"protocol", kind::choice,  false, "icmp|tcp|udp",      nullptr, "icmp if absent"},
     {"port",     kind::integer, false, "1-65535",           nullptr, "of tcp and udp"},
     {"expect",   kind::choice,  true,  "reachable|blocked", nullptr, "what must be seen"},

@@ -285,14 +285,15 @@ private:
     }
 
     void resolve_host(expectation& e) const {
+        const via_words via(e.via);
         if (const auto host = f_.lab.hosts.find(e.to); host != f_.lab.hosts.end()) {
-            e.address = host->second.address;
+            e.address = via.ipv6 ? host->second.address6 : host->second.address;
             if (e.via.empty()) e.via = host->second.network;
             return;
         }
         const auto& target = f_.nodes.at(e.to);
         if (!e.via.empty()) {
-            e.address = node_address(target, e.via);
+            e.address = via.ipv6 ? node_address6(target, via.way) : node_address(target, via.way);
             return;
         }
         // Without a word, the first network that both have; else the target's first address, for rows that expect
@@ -314,7 +315,9 @@ private:
             const auto source = resolve_port(f_, e.from);
             e.via = source.tenant == target.tenant || !target.port->floating ? "fixed" : "floating";
         }
-        e.address = e.via == "fixed" ? target.port->address : target.port->floating;
+        const via_words via(e.via);
+        if (via.way == "fixed") e.address = via.ipv6 ? target.port->address6 : target.port->address;
+        else e.address = via.ipv6 ? target.port->floating6 : target.port->floating;
     }
 
     const fabric& f_;
@@ -337,6 +340,13 @@ expectation matrix_row(const std::string& from, const std::string& to, const std
     e.planted_gateway = planted;
     e.why = std::move(why);
     return e;
+}
+
+via_words::via_words(const std::string& via) : way(via) {
+    constexpr std::string_view family = "/ipv6";
+    if (!via.ends_with(family)) return;
+    way.resize(via.size() - family.size());
+    ipv6 = true;
 }
 
 std::vector<expectation> expectations(const fabric& f) { return matrix(f).build(); }

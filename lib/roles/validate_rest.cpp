@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // validate(), the rest: expectations, checks and the lab's outside world. Pure.
+#include "roles/expectations.hpp"
 #include "roles/validate.hpp"
 
 namespace weft::roles {
@@ -17,6 +18,40 @@ void check_endpoint(const fabric& f, const expectation& e, const std::string& pa
     std::string candidates;
     for (const auto& full : found) candidates += (candidates.empty() ? "" : ", ") + full;
     out.error(e.place, path, name, "is an ambiguous short name", candidates);
+}
+
+// Whether the target has an address where the row wants to reach it.
+void check_way(const fabric& f, const expectation& e, const std::string& path, findings& out) {
+    if (e.via.empty()) return;
+    const via_words via(e.via);
+    const auto node = f.nodes.find(e.to);
+    const auto host = f.lab.hosts.find(e.to);
+    const bool vm_word = via.way == "floating" || via.way == "fixed";
+    if (!vm_word && (via.way != "internet" || via.ipv6) && !f.networks.count(via.way)) {
+        out.error(e.place, path, e.via, "is an unknown network", keys_of(f.networks) + ", floating, fixed; of IPv6 with /ipv6 behind it");
+        return;
+    }
+    if (node != f.nodes.end()) {
+        if (vm_word) out.error(e.place, path, e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
+        else if (!(via.ipv6 ? node_address6(node->second, via.way) : node_address(node->second, via.way)))
+            out.error(e.place, path, e.via, "is a network where " + e.to + (via.ipv6 ? " has no IPv6 address" : " has no address"), "a network of the node");
+    } else if (host != f.lab.hosts.end()) {
+        if (vm_word) out.error(e.place, path, e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
+        else if (via.ipv6 && (!host->second.address6 || host->second.network != via.way))
+            out.error(e.place, path, e.via, "is a network where " + e.to + " has no IPv6 address", "address6 of the host, or " + via.way);
+    } else if (!vm_word) {
+        out.error(e.place, path, e.via, "leads to nodes and hosts of the lab", "fixed, floating; of IPv6 with /ipv6 behind it");
+    } else if (const auto found = find_ports(f, e.to); found.size() == 1) {
+        const auto at = resolve_port(f, found.front());
+        if (at.port == nullptr) return;
+        const auto& p = *at.port;
+        const auto network = at.tenant->networks.find(p.network);
+        if (via.way == "fixed") {
+            if (via.ipv6 && network != at.tenant->networks.end() && !network->second.cidr6)
+                out.error(e.place, path, e.via, "is IPv6, and " + found.front() + " is on a network without it", "fixed, or a network with cidr6");
+        } else if (via.ipv6 ? !p.floating6 && !p.floating6_auto : !p.floating && !p.floating_auto)
+            out.error(e.place, path, e.via, "needs a floating address, and " + found.front() + " has none", via.ipv6 ? "floating6: auto" : "floating: auto");
+    }
 }
 
 constexpr std::size_t most_checks = 64;  // each is a socket, all open at once
@@ -63,22 +98,7 @@ void validate_rest(const fabric& f, findings& out) {
         const auto path = "expectations[" + std::to_string(i) + "]";
         check_endpoint(f, e, path + ".from", e.from, out);
         check_endpoint(f, e, path + ".to", e.to, out);
-        const bool to_port = !f.nodes.count(e.to) && !f.lab.hosts.count(e.to);
-        const bool vm_word = e.via == "floating" || e.via == "fixed";
-        if (!e.via.empty() && !vm_word && e.via != "internet" && !f.networks.count(e.via))
-            out.error(e.place, path + ".via", e.via, "is an unknown network",
-                      keys_of(f.networks) + ", floating, fixed");
-        else if (vm_word && !to_port)
-            out.error(e.place, path + ".via", e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
-        else if (const auto found = find_ports(f, e.to); e.via == "floating" && found.size() == 1) {
-            const auto* port = resolve_port(f, found.front()).port;
-            if (port && !port->floating && !port->floating_auto)
-                out.error(e.place, path + ".via", e.via, "needs a floating address, and " + found.front() + " has none",
-                          "floating: auto");
-        } else if (const auto node = f.nodes.find(e.to);
-                   node != f.nodes.end() && !e.via.empty() && !node_address(node->second, e.via))
-            out.error(e.place, path + ".via", e.via, "is a network where " + e.to + " has no address",
-                      "a network of the node");
+        check_way(f, e, path + ".via", out);
     }
     for (const auto& [name, checks] : f.checks) {
         const auto place = checks.empty() ? source_place{} : checks.front().place;

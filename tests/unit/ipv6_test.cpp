@@ -227,3 +227,40 @@ TEST_CASE("VMs' IPv6 addresses: made of the MAC with SLAAC, drawn and remembered
     CHECK(roles::is_complete(stray));
     CHECK(roles::lock_of(done.fabric).at("proj_one/ports/vm1/floating6") == "2001:db8:100::1:1");
 }
+
+TEST_CASE("rows of the file name an address of IPv6 by the way and its family, and one that is not there is refused", "[roles][ipv6]") {
+    const std::string row = "  - { from: lan1, to: proj_one/vm1, via: floating/ipv6, protocol: tcp, port: 22, expect: reachable }\n";
+    const auto f = complete(dual());
+    std::vector<std::string> got;
+    for (const auto& e : roles::expectations(f))
+        if (e.protocol == "tcp") got.push_back(e.to + " " + e.via + " " + e.address.value().to_string());
+    const auto& vms = f.tenants.at("proj_one").ports;
+    CHECK(got == std::vector<std::string>{"proj_one/vm1 floating " + vms.at("vm1").floating->to_string(), "proj_one/vm1 floating/ipv6 " + vms.at("vm1").floating6->to_string(),
+                                          "proj_one/vm2 fixed/ipv6 " + vms.at("vm2").address6->to_string(), "proj_one/vm2 fixed/ipv6 " + vms.at("vm2").address6->to_string()});
+    const auto with = [&](const std::string& to, const std::string& via) {
+        return changed(dual(), row, "  - { from: lan1, to: " + to + ", via: " + via + ", expect: blocked }\n");
+    };
+    const auto address = [&](const std::string& to, const std::string& via) {
+        for (const auto& e : roles::expectations(complete(with(to, via))))
+            if (e.to == to && e.via == via && e.from == "lan1") return e.address.value().to_string();
+        return std::string("none");
+    };
+    CHECK(address("compute1", "management/ipv6") == "fd00:10::53");
+    CHECK(address("controller", "external/ipv6") == "2001:db8:100::51");
+    struct bad { std::string to, via, problem; };
+    for (const auto& b : std::vector<bad>{{"proj_one/vm2", "floating/ipv6", "needs a floating address, and proj_one/vm2 has none (allowed: floating6: auto)"},
+                                          {"compute1", "external/ipv6", "is a network where compute1 has no IPv6 address"},
+                                          {"internet1", "external/ipv6", "is a network where internet1 has no IPv6 address"},
+                                          {"compute1", "fixed/ipv6", "is for VMs only, and compute1 is none"},
+                                          {"proj_one/vm1", "management/ipv6", "leads to nodes and hosts of the lab"},
+                                          {"compute1", "nowhere/ipv6", "is an unknown network"},
+                                          {"compute1", "internet/ipv6", "is an unknown network"}}) {
+        const auto errors = errors_of(with(b.to, b.via));
+        REQUIRE(errors.size() == 1);
+        INFO(errors[0].to_string());
+        CHECK(errors[0].to_string().find(b.problem) != std::string::npos);
+    }
+    const auto without = errors_of(changed(example_text("grizzly"), "via: floating", "via: fixed/ipv6"));
+    REQUIRE(without.size() == 1);
+    CHECK(without[0].to_string().find("is on a network without it") != std::string::npos);
+}
