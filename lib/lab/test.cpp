@@ -156,7 +156,8 @@ struct test_run {
                 for (const auto& [device, nic] : n.nics)
                     if (nic.network == name && (by_v6 ? nic.address6 : nic.address)) out.push_back(node);
         }
-        if (f.lab.internet && f.lab.internet->contains(*e.address) && !f.lab.router_lan.empty()) out.push_back("router");
+        for (const auto& internet : {f.lab.internet, f.lab.internet6})
+            if (internet && internet->contains(*e.address) && !f.lab.router_lan.empty()) out.push_back("router");
         if (out.size() > 4) out.resize(4);
         return out;
     }

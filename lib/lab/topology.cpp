@@ -149,6 +149,7 @@ struct builder {
     }
 
     ip_address internet_router() const { return advance(f.lab.internet->network().address, 1); }
+    ip_address internet_router6() const { return advance(f.lab.internet6->network().address, 1); }
 
     result<void> router() {
         if (f.lab.router_lan.empty()) return {};
@@ -167,6 +168,11 @@ struct builder {
             if (auto done = cable(m, "eth1", "internet", "lab/router/internet"); !done) return done;
             m.addresses.push_back({"eth1", {internet_router(), f.lab.internet->length}});
             m.tables.push_back(home_router(f));
+            if (f.lab.internet6) {
+                m.addresses.push_back(own_address(internet_router6(), f.lab.internet6->length));
+                m.addresses.back().device = "eth1";
+                m.tables.push_back(home_router6());
+            }
         }
         out.members.push_back(std::move(m));
         return {};
@@ -209,6 +215,15 @@ struct builder {
         return table;
     }
 
+    // The same without translation. What the LAN sends to the tenants' subnets goes in and out by one leg.
+    static nft::table home_router6() {
+        const auto rule = [] { return nft::rule_builder(nft::family::ipv6); };
+        nft::chain forward{"forward", "filter", 2, 0, 0, {}, {}};
+        forward.rules.push_back(rule().iifname("eth0").accept("the LAN and what is behind it may go out"));
+        forward.rules.push_back(rule().ct_state(2 | 4).accept("answers come back"));
+        return {nft::family::ipv6, "lab", {forward}};
+    }
+
     result<void> hosts() {
         for (const auto& [name, host] : f.lab.hosts) {
             auto m = member(name, "host");
@@ -216,7 +231,10 @@ struct builder {
             const bool outside = host.network == "internet";
             const auto length = outside ? f.lab.internet->length : f.networks.at(host.network).cidr.length;
             m.addresses.push_back({"eth0", {host.address, length}});
-            if (host.address6) {
+            if (host.address6 && outside) {
+                m.addresses.push_back(own_address(*host.address6, f.lab.internet6->length));
+                if (!f.lab.router_lan.empty()) m.routes.push_back(default_route(internet_router6(), "eth0"));
+            } else if (host.address6) {
                 const auto& network = f.networks.at(host.network);
                 m.addresses.push_back(own_address(*host.address6, network.cidr6->length));
                 if (network.gateway6 && host.network == f.lab.router_lan) m.routes.push_back(default_route(*network.gateway6, "eth0"));

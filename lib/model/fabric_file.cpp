@@ -283,6 +283,7 @@ private:
             const auto r = in_.object(router, fields::lab_router);
             lab.router_lan = in_.name(get(r, "lan"));
             lab.internet = in_.prefix(get(r, "internet"));
+            lab.internet6 = in_.prefix(get(r, "internet6"));
         }
         for (const auto& [name, place, value] : in_.objects(get(m, "hosts"))) {
             const auto h = in_.object(value, fields::lab_host);

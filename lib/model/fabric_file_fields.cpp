@@ -141,12 +141,13 @@ constexpr field check_fields[] = {
 constexpr field lab_router_fields[] = {
     {"lan",      kind::name,   true,  {}, nullptr, "the underlay network behind the router"},
     {"internet", kind::prefix, false, {}, nullptr, "a small Internet behind it"},
+    {"internet6", kind::prefix, false, {}, nullptr, "the IPv6 subnet of that Internet"},
 };
 constexpr field lab_host_fields[] = {
     {"network", kind::name,    true, {}, nullptr, "an underlay network, or internet"},
     {"address", kind::address, true, {}, nullptr, "its address there"},
     {"vpn",     kind::name,    false, {}, nullptr, "the peer of a vpn-gateway that it comes in as"},
-    {"address6", kind::address, false, {}, nullptr, "its IPv6 address there, of cidr6"},
+    {"address6", kind::address, false, {}, nullptr, "its IPv6 address there, of cidr6 or internet6"},
 };
 constexpr field lab_fields[] = {
     {"router", kind::object,  false, {}, &lab_router, "the router of the LAN"},

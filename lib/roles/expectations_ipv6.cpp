@@ -19,7 +19,10 @@ public:
                     row(name, peer, network, joined, address, joined ? "both have IPv6 on " + network : "no leg and no route on " + network);
                 });
             for (const auto& [host_name, host] : f_.lab.hosts)
-                if (host.address6) {
+                if (host.address6 && host.network == outside) {
+                    const bool joined = has_leg(n, f_.lab.router_lan);
+                    row(name, host_name, f_.lab.router_lan, joined, *host.address6, joined ? "the LAN's router leads to the Internet" : "no default route");
+                } else if (host.address6) {
                     const bool joined = has_leg(n, host.network);
                     row(name, host_name, host.network, joined, *host.address6, joined ? "a leg on the LAN" : "no leg and no route on the LAN");
                 }
@@ -51,17 +54,28 @@ private:
             each_address(n, [&, &to = node_name](const std::string& network, const ip_address& address) {
                 const bool same = host.address6 && host.network == network;
                 row(name, to, network, same, address,
-                    same ? "the same LAN" : is_external(network) ? "no IPv6 on that LAN" : "nothing outside reaches inside");
+                    same                      ? "the same LAN"
+                    : !is_external(network)   ? "nothing outside reaches inside"
+                    : host.network == outside ? "the LAN's router forwards nothing inwards"
+                                              : "no IPv6 on that LAN");
                 if (same || is_external(network) || !host.address6) return;
                 for (const auto& [through, neighbour] : f_.nodes)
                     if (const auto* nic = find_nic(neighbour, host.network); nic && nic->second.address6)
                         row(name, to, network, false, address, "a static route through " + through + " opens nothing", nic->second.address6);
             });
         for (const auto& [other_name, other] : f_.lab.hosts)
-            if (other_name != name && other.address6 && host.address6 && other.network == host.network)
-                row(name, other_name, host.network, true, *other.address6, "the same LAN");
+            if (other_name == name || !other.address6 || !host.address6) continue;
+            else if (other.network == host.network)
+                row(name, other_name, host.network == outside ? f_.lab.router_lan : host.network, true, *other.address6, "the same LAN");
+            else if (host.network == outside)
+                row(name, other_name, other.network, false, *other.address6, "the LAN's router forwards nothing inwards");
+            else if (other.network == outside) {
+                const bool led = host.network == f_.lab.router_lan;
+                row(name, other_name, host.network, led, *other.address6, led ? "the LAN's gateway" : "the LAN has no gateway");
+            }
     }
 
+    static constexpr const char* outside = "internet";
     const fabric& f_;
     std::vector<expectation> rows_;
 };

@@ -47,7 +47,12 @@ public:
             for (const auto& [name, host] : f_.lab.hosts) {
                 if (!host.vpn.empty()) continue;
                 const bool near = host.address6 && host.network == v.external;
-                towards(name, v, near ? host.address6 : std::nullopt);
+                const bool far = host.address6 && host.network == "internet";
+                towards(name, v, near ? host.address6 : std::nullopt, far ? "the LAN's router forwards nothing inwards" : nullptr);
+                if (far && !v.external.empty() && routed(v.external))
+                    outwards(v, name, *host.address6);
+                else if (far)
+                    row(v.full, name, (v.external.empty() ? f_.lab.router_lan : v.external) + "/ipv6", false, *host.address6, "no way out over IPv6");
                 if (near) outwards(v, name, *host.address6);
                 if (near && !routed(v.external))
                     filtered(nullptr, name, &v, v.full, "fixed/ipv6", v.fixed, *host.address6, "its router takes what a static route leads to it",
@@ -85,16 +90,16 @@ private:
     static constexpr const char* unanswered = "nobody on the LAN routes to the VM's subnet";
 
     // From a node or a lab host, whose address on the VM's external network is `own`.
-    void towards(const std::string& name, const vm6& v, const std::optional<ip_address>& own) {
+    void towards(const std::string& name, const vm6& v, const std::optional<ip_address>& own, const char* far = nullptr) {
         if (own && routed(v.external))
             filtered(nullptr, name, &v, v.full, "fixed/ipv6", v.fixed, *own, "by the LAN's router and the VM's, without translation");
         else
-            row(name, v.full, "fixed/ipv6", false, v.fixed, own ? unanswered : "no way to the VM's subnet");
+            row(name, v.full, "fixed/ipv6", false, v.fixed, far ? far : own ? unanswered : "no way to the VM's subnet");
         if (!v.floating) return;
         if (own)
             filtered(nullptr, name, &v, v.full, "floating/ipv6", *v.floating, *own, "the router answers for it");
         else
-            row(name, v.full, "floating/ipv6", false, *v.floating, "no IPv6 on the LAN");
+            row(name, v.full, "floating/ipv6", false, *v.floating, far ? far : "no IPv6 on the LAN");
     }
 
     void outwards(const vm6& v, const std::string& to, const ip_address& address) {

@@ -73,6 +73,31 @@ void check_endpoints(const fabric& f, findings& out) {
     }
 }
 
+// The lab's Internet, behind a router that leads there over IPv6.
+bool check_internet6(const fabric& f, findings& out) {
+    const std::string path = "lab.router.internet6";
+    if (!f.lab.internet6 || out.broken(path)) return false;
+    const auto& cidr = *f.lab.internet6;
+    const auto fault = [&](std::string problem, std::string allowed) {
+        out.error({}, path, cidr.to_string(), std::move(problem), std::move(allowed));
+        return false;
+    };
+    if (!is_subnet6(cidr)) return fault("is no subnet of IPv6", "an IPv6 subnet");
+    if (cidr.network() != cidr) return fault("has host bits", cidr.network().to_string());
+    if (cidr.length < 1 || cidr.length > 126) return fault("has no room for hosts", "/1 to /126");
+    if (!f.lab.internet) return fault("needs an Internet of IPv4 beside it", "lab.router.internet");
+    const auto lan = f.networks.find(f.lab.router_lan);
+    if (lan != f.networks.end() && !lan->second.gateway6 && !out.broken("networks." + lan->first + ".gateway6"))
+        return fault("needs a router of IPv6 on its LAN", "networks." + lan->first + ".gateway6");
+    for (const auto& [name, n] : f.networks)
+        for (const auto& subnet : subnets_of(n))
+            if (overlap(subnet, cidr)) return fault("overlaps networks." + name, "a subnet apart");
+    for (const auto& [tenant_name, t] : f.tenants)
+        for (const auto& [name, n] : t.networks)
+            if (n.cidr6 && overlap(*n.cidr6, cidr)) return fault("overlaps tenants." + tenant_name + ".networks." + name, "a subnet apart");
+    return true;
+}
+
 }  // namespace
 
 bool is_subnet6(const ip_prefix& cidr) {
@@ -97,7 +122,7 @@ void validate_underlay6(const fabric& f, findings& out) {
         if (!address6 || (n == f.networks.end() && network != "internet")) return;
         if (n == f.networks.end() || !n->second.cidr6) {
             out.error(place, path, address6->to_string(), "needs an IPv6 subnet of its network",
-                      n == f.networks.end() ? "no address6" : "networks." + network + ".cidr6");
+                      n == f.networks.end() ? "lab.router.internet6" : "networks." + network + ".cidr6");
             return;
         }
         if (!sound.contains(network)) return;
@@ -112,8 +137,18 @@ void validate_underlay6(const fabric& f, findings& out) {
             else
                 check_address(nic.network, nic.address6, nic.place, path);
         }
-    for (const auto& [name, host] : f.lab.hosts)
-        check_address(host.network, host.address6, host.place, "lab.hosts." + name + ".address6");
+    const bool internet6 = check_internet6(f, out);
+    address_book internet(out);
+    if (internet6) internet.claim(first_host(*f.lab.internet6), {}, "lab.router.internet6");
+    for (const auto& [name, host] : f.lab.hosts) {
+        const auto path = "lab.hosts." + name + ".address6";
+        if (host.network != "internet" || !f.lab.internet6) {
+            check_address(host.network, host.address6, host.place, path);
+        } else if (host.address6 && internet6) {
+            check_host(out, host.place, path, *f.lab.internet6, *host.address6);
+            internet.claim(*host.address6, host.place, path);
+        }
+    }
     check_endpoints(f, out);
 }
 

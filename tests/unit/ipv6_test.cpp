@@ -264,3 +264,31 @@ TEST_CASE("rows of the file name an address of IPv6 by the way and its family, a
     REQUIRE(without.size() == 1);
     CHECK(without[0].to_string().find("is on a network without it") != std::string::npos);
 }
+
+TEST_CASE("the lab's Internet over IPv6: who reaches it, and what cannot be is refused where it stands", "[roles][ipv6]") {
+    const std::string internet = "internet6: \"2001:db8:203::/64\"", host = "address6: \"2001:db8:203::10\"";
+    for (const auto& r : std::vector<row>{
+             {internet, "internet6: @10.99.0.0/24", "10.99.0.0/24", "is no subnet of IPv6", "an IPv6 subnet"},
+             {internet, "internet6: @\"2001:db8:203::1/64\"", "2001:db8:203::1/64", "has host bits", "2001:db8:203::/64"},
+             {internet, "internet6: @\"2001:db8:203::10/128\"", "2001:db8:203::10/128", "has no room for hosts", "/1 to /126"},
+             {internet, "internet6: @\"2001:db8::/32\"", "2001:db8::/32", "overlaps networks.external", "a subnet apart"},
+             {internet, "internet6: @\"2001:db8:2::/64\"", "2001:db8:2::/64", "overlaps tenants.proj_one.networks.net2", "a subnet apart"},
+             {host, "address6: @\"2001:db8:204::10\"", "2001:db8:204::10", "outside the subnet", "a host of 2001:db8:203::/64"},
+             {host, "address6: @\"2001:db8:203::1\"", "2001:db8:203::1", "duplicate address", "of its own"},
+             {", internet6: \"2001:db8:203::/64\" }\n  hosts:", " }\n  hosts:", "", "", ""}}) {
+        if (!r.value.empty()) told_alone(r);
+        else CHECK(errors_of(changed(dual(), r.from, r.to)).at(0).to_string().find("lab.router.internet6") != std::string::npos);
+    }
+    CHECK(errors_of(changed(dual(), "gateway6: \"2001:db8:100::1\", ", "")).at(0).to_string().find("needs a router of IPv6 on its LAN") != std::string::npos);
+
+    std::map<std::string, bool> got;
+    for (const auto& e : roles::expectations(complete(dual())))
+        if (e.via.ends_with("/ipv6") && (e.from == "internet1" || e.to == "internet1")) got[e.from + " " + e.to + " " + e.via] = e.reachable;
+    CHECK(got.at("controller internet1 external/ipv6"));
+    CHECK_FALSE(got.at("compute1 internet1 external/ipv6"));
+    CHECK(got.at("lan1 internet1 external/ipv6"));
+    CHECK(got.at("proj_one/vm1 internet1 external/ipv6"));
+    CHECK_FALSE(got.at("proj_two/vm1 internet1 external/ipv6"));
+    for (const auto* in : {"controller external/ipv6", "lan1 external/ipv6", "compute1 management/ipv6", "proj_one/vm1 fixed/ipv6", "proj_one/vm1 floating/ipv6"})
+        CHECK_FALSE(got.at("internet1 " + std::string(in)));
+}

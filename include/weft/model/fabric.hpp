@@ -230,6 +230,7 @@ struct lab_host { std::string network; ip_address address; std::string vpn; /* t
 struct lab_options {
     std::string router_lan;                 // underlay network behind the lab's router; "" = no router
     std::optional<ip_prefix> internet;      // the small Internet behind it; the router has its first host address
+    std::optional<ip_prefix> internet6;     // its IPv6 subnet; there, too, the router has the first host address
     std::map<std::string, lab_host> hosts;  // network is an underlay network or "internet"
     bool static_addresses = false;          // VMs are given their addresses instead of asking DHCP for them
     friend bool operator==(const lab_options&, const lab_options&) = default;
