@@ -30,10 +30,23 @@ class Pinger:
             elif found := re.search(r"(\d+) packets transmitted", line):
                 self.sent = int(found.group(1))
 
+    def begun(self):
+        """Waits until answers come."""
+        eventually(lambda: len(self.came) >= 40, 20)
+
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(20)
         self.reader.join(20)
+
+    @staticmethod
+    def assert_all_whole(pingers, history):
+        """Ends them all."""
+        for pinger in pingers:
+            pinger.stop()
+        for pinger in pingers:
+            assert pinger.sent > 200, (pinger.who, pinger.sent)
+            pinger.assert_whole(history)
 
     def assert_whole(self, history):
         """`history`: when which apply began."""

@@ -36,7 +36,7 @@ def test_the_watch_is_replaced_under_load_and_no_packet_is_lost(lab, tmp_path):
         for node in SWITCHES:
             watches[node] = Watch(lab, "--heal", node=node, program=str(program))
         for pinger in pingers:
-            eventually(lambda: len(pinger.came) >= 40, 20)
+            pinger.begun()
         for round in range(4):
             fresh = program.with_suffix(".new")
             shutil.copy(PROGRAM, fresh)
@@ -62,11 +62,7 @@ def test_the_watch_is_replaced_under_load_and_no_packet_is_lost(lab, tmp_path):
         for node in SWITCHES:
             assert "nothing to do" in lab.run(node, program, "apply", lab.file, "--node", node).stdout
         assert standing and services(lab) == standing
-        for pinger in pingers:
-            pinger.stop()
-        for pinger in pingers:
-            assert pinger.sent > 200, (pinger.who, pinger.sent)
-            pinger.assert_whole(history)
+        Pinger.assert_all_whole(pingers, history)
     finally:
         for watch in watches.values():
             if watch.process.poll() is None:
