@@ -124,14 +124,15 @@ private:
             }
             add(table, 0, "", "drop");
         }
-        // In the userspace datapath conntrack gives the fragments back one by one, and the later ones of IPv6 show no protocol: the first one
-        // decides for all. What is new is put together once more where its connection is written down, and never completed without the
-        // first; of what is established, nobody can put together a packet that lacks it.
-        for (const char* ip : {"ip", "ipv6"}) {
-            const auto later = fmt::format("ct_state=+trk-inv-rel-rpl,{},nw_frag=later", ip);
-            add(egress_rules, 85, later, to(egress_accepted));
-            add(ingress_rules, 85, later, to(ingress_accepted));
-        }
+        // The userspace datapath's conntrack gives a packet's fragments back one by one. One that waited for the rest in vain comes out of it
+        // unknown, beside whatever packet is next. Those of a connection that a rule let through, and that is not cut, go on, as they show no
+        // port to ask the rules for. All of a packet must match alike: pieces that several tables send to conntrack are put together there,
+        // and one that was denied would come along.
+        for (const auto table : {egress_rules, ingress_rules})
+            for (const char* ip : {"ip", "ipv6"}) {
+                add(table, 110, fmt::format("ct_state=-trk,{},nw_frag=yes", ip), "drop");
+                add(table, 85, fmt::format("ct_state=+trk+est-inv-rel-rpl,ct_mark=0,{},nw_frag=yes", ip), to(table == egress_rules ? egress_accepted : ingress_accepted));
+            }
         for (const auto table : {egress_accepted, ingress_accepted}) add(table, 200, fmt::format("reg7=0x{:x}", ovs::asking), "drop");
         for (const auto table : {ovs::ask_sender_table, ovs::ask_receiver_table}) add(table, 0, "", "drop");
         // A fragment shows no ports, so one of a DHCP server's answer passes the pins by its source alone. Conntrack puts the

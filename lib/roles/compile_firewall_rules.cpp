@@ -39,28 +39,20 @@ std::string protocol_match(const security_rule& rule, bool v6) {
     return match;
 }
 
-// A switch shows no fragment's ports or type, not even of the first one; conntrack, which has put the packet together, knows them. Of TCP no
-// more are looked for: its segments fit the way.
-std::string fragment_match(const security_rule& rule, bool v6, const std::string& known) {
-    return fmt::format("ct_state=+trk-inv,{},nw_frag=first,ct_nw_proto={}{}", v6 ? "ipv6" : "ip", *protocol_number(rule.protocol), known);
-}
-
-// All of a rule but its remote.
+// All of a rule but its remote. Of a packet in fragments a switch shows neither ports nor type, which then reads as 0, and of the later ones of
+// IPv6 no protocol; conntrack, which has put the packet together, tells that with each.
 std::vector<std::string> matches_of(const security_rule& rule, bool v6) {
-    constexpr int udp = 17;
     const auto protocol = protocol_match(rule, v6);
+    if (rule.type) return {protocol + ",nw_frag=no"};
     const auto range = parse_ports(rule.ports);
     std::vector<std::string> all;
     if (!range) {
         all.push_back(protocol);
-        if (rule.type)
-            all.push_back(fragment_match(rule, v6, fmt::format(",ct_tp_src={}{}", *rule.type, rule.code ? fmt::format(",ct_tp_dst={}", *rule.code) : "")));
+        if (const auto number = protocol_number(rule.protocol); number && v6)
+            all.push_back(fmt::format("ct_state=+trk-inv,ipv6,nw_frag=later,ct_nw_proto={}", *number));
         return all;
     }
-    for (const auto& piece : port_pieces(*range)) {
-        all.push_back(protocol + ",tp_dst=" + piece);
-        if (protocol_number(rule.protocol) == udp) all.push_back(fragment_match(rule, v6, ",ct_tp_dst=" + piece));
-    }
+    for (const auto& piece : port_pieces(*range)) all.push_back(protocol + ",tp_dst=" + piece);
     return all;
 }
 

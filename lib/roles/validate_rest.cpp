@@ -47,7 +47,8 @@ void check_way(const fabric& f, const expectation& e, const std::string& path, f
         const auto& p = *at.port;
         const auto network = at.tenant->networks.find(p.network);
         if (via.way == "fixed") {
-            if (via.ipv6 && network != at.tenant->networks.end() && !network->second.cidr6)
+            if (via.ipv6 && network != at.tenant->networks.end() && !network->second.cidr6 &&
+                !out.broken("tenants." + *at.tenant_name + ".networks." + p.network + ".cidr6"))
                 out.error(e.place, path, e.via, "is IPv6, and " + found.front() + " is on a network without it", "fixed, or a network with cidr6");
         } else if (via.ipv6 ? !p.floating6 && !p.floating6_auto : !p.floating && !p.floating_auto)
             out.error(e.place, path, e.via, "needs a floating address, and " + found.front() + " has none", via.ipv6 ? "floating6: auto" : "floating: auto");

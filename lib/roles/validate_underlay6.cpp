@@ -85,6 +85,7 @@ bool check_internet6(const fabric& f, findings& out) {
     if (!is_subnet6(cidr)) return fault("is no subnet of IPv6", "an IPv6 subnet");
     if (cidr.network() != cidr) return fault("has host bits", cidr.network().to_string());
     if (cidr.length < 1 || cidr.length > 126) return fault("has no room for hosts", "/1 to /126");
+    if (!f.lab.internet && out.broken("lab.router.internet")) return false;
     if (!f.lab.internet) return fault("needs an Internet of IPv4 beside it", "lab.router.internet");
     const auto lan = f.networks.find(f.lab.router_lan);
     if (lan != f.networks.end() && !lan->second.gateway6 && !out.broken("networks." + lan->first + ".gateway6"))
@@ -142,6 +143,7 @@ void validate_underlay6(const fabric& f, findings& out) {
     if (internet6) internet.claim(first_host(*f.lab.internet6), {}, "lab.router.internet6");
     for (const auto& [name, host] : f.lab.hosts) {
         const auto path = "lab.hosts." + name + ".address6";
+        if (host.network == "internet" && !f.lab.internet6 && out.broken("lab.router.internet6")) continue;
         if (host.network != "internet" || !f.lab.internet6) {
             check_address(host.network, host.address6, host.place, path);
         } else if (host.address6 && internet6) {

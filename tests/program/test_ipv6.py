@@ -153,6 +153,13 @@ def test_vms_learn_the_addresses_that_the_file_says_and_their_way_out(dual):
     assert all(a.startswith("fd00:50::") for a in addresses(dual, "proj_two/vm1"))
 
 
+def test_a_vm_is_known_by_its_name_with_both_addresses(dual):
+    lock = json.loads(weft("allocate", dual.file, "--json").stdout)
+    for kind, key in (("a", "address"), ("aaaa", "address6")):
+        said = dual.run("proj_one/vm3", "busybox", "nslookup", f"-type={kind}", "vm3", "50.50.2.2").stdout
+        assert "Address: " + lock["proj_one/ports/vm3/" + key] + "\n" in said, said
+
+
 def test_the_mtu_of_a_tenant_is_exact_to_the_byte_in_ipv6_too(dual):
     other = own6(dual, "proj_one/vm2")
     dual.run("proj_one/vm1", "ping", "-q", "-n", "-c", "2", "-W", "2", "-M", "do", "-s", 1430 - 48, other)
