@@ -113,12 +113,12 @@ runner::planned runner::plan_link(std::size_t i, const link& l, bool batch_empty
     switch (c.verb) {
     case verb::remove: {
         const auto kind = kind_name(l.options);
-        // Never by number alone: something else may bear the name by now.
+        // Something else may bear the name by now.
         if (!kind.empty() && !seen->second.kind.empty() && kind_name(seen->second.value.options) != kind) {
             fail_change(i, {errc::foreign_object, operation_name(c), object_of(i), "the link is a " + seen->second.kind, 0});
             return planned::settled;
         }
-        queue(i, wire::link_delete(seen->second.value.index));
+        queue(i, wire::link_delete(l.name));
         links_.erase(seen);
         return planned::queued;
     }

@@ -24,11 +24,11 @@ std::vector<std::string> names_in_create(const link&);
 message link_create(const link&, const index_of&, int peer_namespace_fd);
 // What the kernel ignores or refuses on create: alias, and up after master or peer exist. nullopt: nothing is left.
 std::optional<message> link_follow_up(const link&);
-// Brings `seen` to the set fields of `wanted`; addressed by the index of `seen`.
+// Brings `seen` to the set fields of `wanted`. By name, as a number may have gone to another link since it was looked up.
 message link_change(const link& wanted, const raw_link& seen, const index_of&);
 // All that a tun device, which is made by ioctl, still needs; addressed by name.
 message link_settings_by_name(const link& wanted, const index_of&);
-message link_delete(std::uint32_t index);
+message link_delete(const std::string& name);
 message link_get(const std::string& name);
 message link_get(std::uint32_t index);
 message link_dump();

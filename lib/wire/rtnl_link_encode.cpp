@@ -193,9 +193,9 @@ message link_settings_by_name(const link& l, const index_of& index) {
 
 message link_change(const link& wanted, const raw_link& seen, const index_of& index) {
     message m(RTM_NEWLINK, NLM_F_ACK);
-    ifinfomsg i = info(seen.value.index);
+    ifinfomsg i = info();
     set_flags(i, wanted, true);
-    m.header(i);
+    m.header(i).text(IFLA_IFNAME, seen.value.name);
     // Only what differs: many drivers refuse any MAC while the link is up, even the one they have.
     if (wanted.mac && wanted.mac != seen.value.mac) m.mac(IFLA_ADDRESS, *wanted.mac);
     if (wanted.mtu && wanted.mtu != seen.value.mtu) m.u32(IFLA_MTU, *wanted.mtu);
@@ -216,9 +216,9 @@ message link_change(const link& wanted, const raw_link& seen, const index_of& in
     return m;
 }
 
-message link_delete(std::uint32_t index) {
+message link_delete(const std::string& name) {
     message m(RTM_DELLINK, NLM_F_ACK);
-    m.header(info(index));
+    m.header(info()).text(IFLA_IFNAME, name);
     return m;
 }
 
