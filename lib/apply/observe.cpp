@@ -161,7 +161,15 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
         auto handle = netlink::namespace_handle::open(name.empty() ? where.netns : name);
         // A name of ours that a killed creation left without its namespace: it is yet to be made. The next run takes the file away first.
         if (!handle && handle.error().code == errc::invalid_input && want && !name.empty()) continue;
-        auto state = handle ? observe_namespace(*handle, want ? *want : nothing, goes, *known) : result<namespace_state>(handle.error());
+        result<namespace_state> state = handle ? result<namespace_state>(nothing) : handle.error();
+        // One entry for all that is read there: a look at a node is to take no more than a few milliseconds.
+        if (handle) {
+            const auto entered = netlink::run_in(*handle, [&]() -> result<void> {
+                state = observe_namespace(*handle, want ? *want : nothing, goes, *known);
+                return {};
+            });
+            if (!entered) state = entered.error();
+        }
         if (!state && !goes) return state.error();
         if (!state) state = nothing;  // whatever is wrong with it, it can be removed
         state->name = name;

@@ -17,8 +17,8 @@ error open_value(const std::string& what) {
 }
 
 // Of a member that nobody else configures: an address of IPv6 is there at once, since the file is checked for double ones.
-address_entry own_address(const ip_address& address, std::uint8_t length) {
-    address_entry a{"eth0", {address, length}};
+address_entry own_address(const ip_address& address, std::uint8_t length, const char* device = "eth0") {
+    address_entry a{device, {address, length}};
     constexpr std::uint32_t no_dad = 0x02;  // IFA_F_NODAD
     if (address.is_v6()) a.flags = no_dad;
     return a;
@@ -169,8 +169,7 @@ struct builder {
             m.addresses.push_back({"eth1", {internet_router(), f.lab.internet->length}});
             m.tables.push_back(home_router(f));
             if (f.lab.internet6) {
-                m.addresses.push_back(own_address(internet_router6(), f.lab.internet6->length));
-                m.addresses.back().device = "eth1";
+                m.addresses.push_back(own_address(internet_router6(), f.lab.internet6->length, "eth1"));
                 m.tables.push_back(home_router6());
             }
         }

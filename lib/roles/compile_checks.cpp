@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's checks: where each probe is sent from, and how large a full packet is. A node without an address on the target's network
 // asks from a router of its own that has a leg there, as the node itself has no way. Pure.
+#include <algorithm>
+
 #include "roles/compile.hpp"
 
 namespace weft::roles {
 namespace {
 
 bool is_on(const placed_nic& nic, const ip_address& target) {
-    return nic.network && (nic.network->cidr.contains(target) || (nic.network->cidr6 && nic.network->cidr6->contains(target)));
+    if (!nic.network) return false;
+    const auto subnets = subnets_of(*nic.network);
+    return std::any_of(subnets.begin(), subnets.end(), [&](const ip_prefix& subnet) { return subnet.contains(target); });
 }
 bool has_address(const placed_nic& nic, const ip_address& target) {
     const auto& own = *nic.nic;

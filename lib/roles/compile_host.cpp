@@ -103,8 +103,9 @@ void compile_nics(compilation& c) {
         physical.name = nic.device;
         physical.up = true;
         physical.mtu = nic.network->mtu;
-        // Routers and floating addresses have MACs of their own, which the NIC would filter out.
-        if (uplink) physical.promiscuous = true;
+        // Routers and floating addresses have MACs of their own, which the NIC would filter out. A switch in userspace turns this on for
+        // each NIC that it opens, and leaves it on when it is killed: what weft turned on itself, it knows how to give back.
+        if (uplink || (endpoint && c.netdev())) physical.promiscuous = true;
         const auto guests = bridge_over_nic(c.node, nic.key);
         if (!guests.empty()) bridge_for_guests(c, nic, physical, guests);
         root.links.push_back(std::move(physical));

@@ -63,16 +63,17 @@ private:
                     if (const auto* nic = find_nic(neighbour, host.network); nic && nic->second.address6)
                         row(name, to, network, false, address, "a static route through " + through + " opens nothing", nic->second.address6);
             });
-        for (const auto& [other_name, other] : f_.lab.hosts)
+        for (const auto& [other_name, other] : f_.lab.hosts) {
             if (other_name == name || !other.address6 || !host.address6) continue;
-            else if (other.network == host.network)
+            if (other.network == host.network) {
                 row(name, other_name, host.network == outside ? f_.lab.router_lan : host.network, true, *other.address6, "the same LAN");
-            else if (host.network == outside)
+            } else if (host.network == outside) {
                 row(name, other_name, other.network, false, *other.address6, "the LAN's router forwards nothing inwards");
-            else if (other.network == outside) {
+            } else if (other.network == outside) {
                 const bool led = host.network == f_.lab.router_lan;
                 row(name, other_name, host.network, led, *other.address6, led ? "the LAN's gateway" : "the LAN has no gateway");
             }
+        }
     }
 
     static constexpr const char* outside = "internet";

@@ -31,13 +31,14 @@ void check_way(const fabric& f, const expectation& e, const std::string& path, f
         out.error(e.place, path, e.via, "is an unknown network", keys_of(f.networks) + ", floating, fixed; of IPv6 with /ipv6 behind it");
         return;
     }
-    if (node != f.nodes.end()) {
-        if (vm_word) out.error(e.place, path, e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
-        else if (!(via.ipv6 ? node_address6(node->second, via.way) : node_address(node->second, via.way)))
+    const bool to_vm = node == f.nodes.end() && host == f.lab.hosts.end();
+    if (vm_word && !to_vm) {
+        out.error(e.place, path, e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
+    } else if (node != f.nodes.end()) {
+        if (!(via.ipv6 ? node_address6(node->second, via.way) : node_address(node->second, via.way)))
             out.error(e.place, path, e.via, "is a network where " + e.to + (via.ipv6 ? " has no IPv6 address" : " has no address"), "a network of the node");
     } else if (host != f.lab.hosts.end()) {
-        if (vm_word) out.error(e.place, path, e.via, "is for VMs only, and " + e.to + " is none", keys_of(f.networks));
-        else if (via.ipv6 && (!host->second.address6 || host->second.network != via.way))
+        if (via.ipv6 && (!host->second.address6 || host->second.network != via.way))
             out.error(e.place, path, e.via, "is a network where " + e.to + " has no IPv6 address", "address6 of the host, or " + via.way);
     } else if (!vm_word) {
         out.error(e.place, path, e.via, "leads to nodes and hosts of the lab", "fixed, floating; of IPv6 with /ipv6 behind it");
@@ -120,7 +121,7 @@ void validate_rest(const fabric& f, findings& out) {
                       "has no gateway, which is the router's address", "a gateway");
     }
     if (f.lab.internet) {
-        check_cidr(out, {}, "lab.router.internet", *f.lab.internet);
+        check_cidr(out, {}, "lab.router.internet", *f.lab.internet, "");
         for (const auto& [name, n] : f.networks)
             if (overlap(n.cidr, *f.lab.internet))
                 out.error(n.place, "lab.router.internet", f.lab.internet->to_string(), "overlaps networks." + name,

@@ -83,8 +83,7 @@ bool check_internet6(const fabric& f, findings& out) {
         return false;
     };
     if (!is_subnet6(cidr)) return fault("is no subnet of IPv6", "an IPv6 subnet");
-    if (cidr.network() != cidr) return fault("has host bits", cidr.network().to_string());
-    if (cidr.length < 1 || cidr.length > 126) return fault("has no room for hosts", "/1 to /126");
+    if (!check_cidr(out, {}, path, cidr, "")) return false;
     if (!f.lab.internet && out.broken("lab.router.internet")) return false;
     if (!f.lab.internet) return fault("needs an Internet of IPv4 beside it", "lab.router.internet");
     const auto lan = f.networks.find(f.lab.router_lan);
@@ -117,17 +116,19 @@ void validate_underlay6(const fabric& f, findings& out) {
         sound.insert(name);
         if (n.gateway6) book.claim(*n.gateway6, n.place, "networks." + name + ".gateway6");
     }
+    if (check_internet6(f, out)) {
+        sound.insert("internet");
+        books.emplace("internet", out).first->second.claim(first_host(*f.lab.internet6), {}, "lab.router.internet6");
+    }
     const auto check_address = [&](const std::string& network, const std::optional<ip_address>& address6, source_place place,
                                    const std::string& path) {
         const auto n = f.networks.find(network);
         if (!address6 || (n == f.networks.end() && network != "internet")) return;
-        if (n == f.networks.end() || !n->second.cidr6) {
-            out.error(place, path, address6->to_string(), "needs an IPv6 subnet of its network",
-                      n == f.networks.end() ? "lab.router.internet6" : "networks." + network + ".cidr6");
-            return;
-        }
-        if (!sound.contains(network)) return;
-        check_host(out, place, path, *n->second.cidr6, *address6);
+        const auto& subnet = n == f.networks.end() ? f.lab.internet6 : n->second.cidr6;
+        const auto key = n == f.networks.end() ? "lab.router.internet6" : "networks." + network + ".cidr6";
+        if (!subnet && !out.broken(key)) out.error(place, path, address6->to_string(), "needs an IPv6 subnet of its network", key);
+        if (!subnet || !sound.contains(network)) return;
+        check_host(out, place, path, *subnet, *address6);
         books.at(network).claim(*address6, place, path);
     };
     for (const auto& [name, node] : f.nodes)
@@ -138,19 +139,7 @@ void validate_underlay6(const fabric& f, findings& out) {
             else
                 check_address(nic.network, nic.address6, nic.place, path);
         }
-    const bool internet6 = check_internet6(f, out);
-    address_book internet(out);
-    if (internet6) internet.claim(first_host(*f.lab.internet6), {}, "lab.router.internet6");
-    for (const auto& [name, host] : f.lab.hosts) {
-        const auto path = "lab.hosts." + name + ".address6";
-        if (host.network == "internet" && !f.lab.internet6 && out.broken("lab.router.internet6")) continue;
-        if (host.network != "internet" || !f.lab.internet6) {
-            check_address(host.network, host.address6, host.place, path);
-        } else if (host.address6 && internet6) {
-            check_host(out, host.place, path, *f.lab.internet6, *host.address6);
-            internet.claim(*host.address6, host.place, path);
-        }
-    }
+    for (const auto& [name, host] : f.lab.hosts) check_address(host.network, host.address6, host.place, "lab.hosts." + name + ".address6");
     check_endpoints(f, out);
 }
 

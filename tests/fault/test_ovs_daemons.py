@@ -109,6 +109,23 @@ def test_killed(lab, states, places, daemon, sample):
         h.comes_back(lost_flows=daemon == "ovs-vswitchd", strict=daemon == "ovsdb-server")
 
 
+@pytest.mark.parametrize("name", NODES)
+def test_killed_between_two_runs_it_leaves_nothing_of_its_own_behind(lab, states, name):
+    node = Node(lab, name)
+    old, new = states[name]
+    node.apply()
+    lab.kill(name, "ovs-vswitchd")
+    lab.start_switchd(name)
+    node.run("sh", "-ec", FOREIGN_SWITCH.splitlines()[-1])
+    node.apply()
+    seen, new = node.seen(), dict(new)
+    seen.pop("memory")
+    new.pop("memory")
+    assert_same(seen, new)
+    node.remove()
+    assert_same(node.seen(), old)
+
+
 @pytest.mark.parametrize("patience", ["goes on in time", "goes on after the run told its error"])
 @pytest.mark.parametrize("daemon", ["ovsdb-server", "ovs-vswitchd"])
 def test_hung(lab, states, places, daemon, patience):

@@ -4,17 +4,8 @@ somebody changed while nobody watched is told and put back."""
 import shutil
 import time
 
-import pytest
-
 from beside import Pinger, Watch
-from conftest import FABRICS, PROGRAM, SWITCHES, Lab, eventually
-
-
-@pytest.fixture
-def lab():
-    standing = Lab(FABRICS / "grizzly.yaml")
-    yield standing
-    standing.down()
+from conftest import PROGRAM, SWITCHES, eventually
 
 
 def services(lab):
