@@ -23,6 +23,12 @@ def kept(node, name):
     return {key: link.get(key) for key in ("ifindex", "ifname", "flags", "mtu", "master", "group", "ifalias", "address", "promiscuity", "linkinfo")}, more
 
 
+def but_for_requests(state):
+    """Without the numbers that ports ask for: one whose device was made anew asks for the number that flows know it by, and goes on to."""
+    rows = [json.loads(row) for row in state["switch"]["interface"]]
+    return {**state, "switch": {**state["switch"], "interface": sorted(json.dumps(row[:-1]) for row in rows)}}
+
+
 @pytest.mark.parametrize("what", ["apply", "remove"])
 @pytest.mark.parametrize("how", ["removed", "renamed"] if EXHAUSTIVE else ["removed"])
 def test_a_number_that_went_to_another_link(lab, states, how, what):
@@ -59,7 +65,7 @@ def test_a_number_that_went_to_another_link(lab, states, how, what):
         node.run("ip", "link", "delete", "reused0", expect=0 if how == "removed" else None)
         node.weft("recover", expect=None)
         node.apply()
-        assert_same(node.seen(), new)
+        assert_same(but_for_requests(node.seen()), but_for_requests(new))
         node.remove()
         assert_same(node.seen(), old)
         if met >= 1 and not EXHAUSTIVE:
