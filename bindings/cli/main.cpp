@@ -78,6 +78,7 @@ void add_arguments(CLI::App& sub, const verb& v, options& o) {
     if (v.takes & takes_peer) {
         sub.add_option("--peer", o.peer, "the peer of the gateway's vpn block")->required();
         sub.add_option("--key-file", o.key, "the client's private key, which is printed then; else a placeholder is");
+        sub.add_option("--preshared-key-file", o.preshared, "the peer's preshared key, which is printed then; else a placeholder is");
         sub.add_option("--gateway-key", o.gateway_key, "the gateway's public key; out of its key file where that is here");
     }
     if (v.takes & takes_json) sub.add_flag("--json", o.json, "print JSON");

@@ -14,7 +14,7 @@ namespace weft::cli {
 struct options {
     std::string file, node, name, fabric, member;
     std::string lock;  // --lock: another lock file than the one beside FILE
-    std::string peer, key, gateway_key;  // of vpn: who, and whose key
+    std::string peer, key, gateway_key, preshared;  // of vpn: who, and whose keys
     std::string plan;  // --plan: what was agreed to
     std::uint32_t confirm = 0;  // --confirm: seconds
     bool boot = false;  // --boot: nobody stands behind this run

@@ -80,6 +80,13 @@ std::string gateway_key(const found_gateway& g, const options& o) {
     return to_base64(public_half(*key));
 }
 
+// "" where it stands in a file that is not here.
+std::string key_of(const vpn_peer& p) {
+    if (!p.public_key.empty()) return p.public_key;
+    const auto half = netlink::read_public_key_file(p.public_key_file);
+    return half ? to_base64(*half) : std::string();
+}
+
 std::string endpoint_of(const fabric& f, const vpn_gateway& v) {
     if (!v.endpoint.empty()) return v.endpoint;
     if (f.lab.internet) return advance(f.lab.internet->network().address, 1).to_string() + ":" + std::to_string(v.port);
@@ -107,6 +114,7 @@ int vpn_client(const options& o) {
     ::prctl(PR_SET_DUMPABLE, 0);
     const fabric f = load_complete(o, open_values::fill);
     const auto g = gateway_of(f, o);
+    const auto gateway = gateway_key(g, o);
     secret out;
     const auto line = [&](const std::string& text) { out.append(text + "\n"); };
     line("[Interface]");
@@ -116,16 +124,28 @@ int vpn_client(const options& o) {
         const auto key = netlink::read_key_file(o.key);
         if (!key) throw exception(key.error());
         const auto half = to_base64(public_half(*key));
-        if (!g.peer->public_key.empty() && half != g.peer->public_key)
-            fail(errc::invalid_input, "print client", o.key, "it is not the key of peer " + o.peer + ", whose public key is " + g.peer->public_key);
+        if (half == gateway) fail(errc::invalid_input, "print client", o.key, "it is the gateway's own key, which no client may have");
+        if (const auto known = key_of(*g.peer); !known.empty() && half != known)
+            fail(errc::invalid_input, "print client", o.key, "it is not the key of peer " + o.peer + ", whose public key is " + known);
         out.append("PrivateKey = ");
         append_base64(out, *key);
         out.append("\n");
     }
     line("Address = " + g.peer->address.to_string() + "/32");
+    // As the gateway's own device has it, which never sends more.
+    line("MTU = " + std::to_string(roles::vpn_mtu(f, g.name)));
     line("\n[Peer]");
-    line("PublicKey = " + gateway_key(g, o));
-    if (!g.peer->preshared_key_file.empty()) line("# PresharedKey = that of " + g.peer->preshared_key_file + " on " + g.name);
+    line("PublicKey = " + gateway);
+    if (!o.preshared.empty()) {
+        if (g.peer->preshared_key_file.empty()) fail(errc::invalid_input, "print client", o.preshared, "peer " + o.peer + " has no preshared key");
+        const auto key = netlink::read_key_file(o.preshared);
+        if (!key) throw exception(key.error());
+        out.append("PresharedKey = ");
+        append_base64(out, *key);
+        out.append("\n");
+    } else if (!g.peer->preshared_key_file.empty()) {
+        line("# PresharedKey = that of " + g.peer->preshared_key_file + " on " + g.name);
+    }
     line("Endpoint = " + endpoint_of(f, *g.vpn));
     line("AllowedIPs = " + allowed_of(f, g));
     line("PersistentKeepalive = 25");

@@ -36,13 +36,14 @@ result<host_lock> host_lock::take(const place& where) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     if (!taken) {
-        char pid[32] = {};
-        const auto n = ::pread(fd, pid, sizeof pid - 1, 0);
+        char holder[128] = {};
+        const auto n = ::pread(fd, holder, sizeof holder - 1, 0);
         ::close(fd);
-        return error{errc::busy, "lock", path, "another weft is at work, pid " + std::string(pid, n > 0 ? n : 0), 0};
+        return error{errc::busy, "lock", path, "another weft is at work, pid " + std::string(holder, n > 0 ? n : 0), 0};
     }
-    const auto pid = std::to_string(::getpid());
-    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+    // Who it is, for those that are refused.
+    const auto holder = std::to_string(::getpid()) + " (" + program_invocation_short_name + ")";
+    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, holder.data(), holder.size(), 0) < 0) {
         const auto e = errno_error(errno, "lock", path);
         ::close(fd);
         return e;

@@ -132,14 +132,19 @@ found_journal with_header(const json::object& o) {
     return found;
 }
 
-void take(found_journal& found, const json::object& o) {
+// False where one before it must be missing: steps begin in order.
+bool take(found_journal& found, const json::object& o) {
     if (const auto* begin = o.if_contains("begin")) {
         const auto first = begin->at(0).to_number<std::size_t>(), last = begin->at(1).to_number<std::size_t>();
-        for (auto i = first; i < last && i < found.plan.steps.size(); ++i) found.begun.insert(i);
+        if (first != found.begun.size() || last > found.plan.steps.size()) return false;
+        for (auto i = first; i < last; ++i) found.begun.insert(i);
     }
+    if (const auto* done = o.if_contains("done"))
+        if (done->at(1).to_number<std::size_t>() != found.begun.size()) return false;
     if (o.contains("complete")) found.complete = true;
     if (const auto* why = o.if_contains("undoing")) found.undoing = true, found.why = std::string(why->as_string());
     if (const auto* deadline = o.if_contains("pending")) found.deadline = deadline->to_number<std::int64_t>();
+    return true;
 }
 
 }  // namespace
@@ -235,8 +240,8 @@ result<void> journal::starting(std::size_t first, std::size_t last) {
 result<void> journal::done(std::size_t first, std::size_t last) {
     return recorded("done", [&] { return append(record(json::object{{"done", {first, last}}}), false); });
 }
-result<void> journal::complete() {
-    return recorded("complete", [&] { return append(record(json::object{{"complete", true}}), false); });
+result<void> journal::complete(bool synced) {
+    return recorded("complete", [&] { return append(record(json::object{{"complete", true}}), synced); });
 }
 result<void> journal::undoing(const std::string& why) {
     auto ok = recorded("undoing", [&] { return append(record(json::object{{"undoing", why}}), true); });
@@ -293,9 +298,12 @@ result<std::optional<found_journal>> read_journal(const place& where) {
         auto steps = plan_from_json(std::string(body->as_object().at("plan").as_string()));
         if (!steps) return unreadable(path, "its plan is none: " + steps.error().message());
         found.plan = std::move(*steps);
-        while (std::getline(file, line)) {
+        for (std::size_t number = 3; std::getline(file, line); ++number) {
             const auto next = parsed(line);
-            if (next) take(found, next->as_object());
+            if (next && take(found, next->as_object())) continue;
+            // The last one may have been cut short by what ended the run: it is as if it had not been written.
+            if (!next && file.eof()) break;
+            return unreadable(path, "its record " + std::to_string(number) + (next ? " does not follow from those before it" : " is damaged"));
         }
         return found;
     } catch (const std::exception& e) {
@@ -340,8 +348,8 @@ journal_watch::kind journal_watch::read() {
         const auto one = parsed(line);
         if (!one) continue;
         if (const auto* until = one->as_object().if_contains("pending")) deadline = until->is_int64() ? until->as_int64() : 0;
-        // Nobody can confirm it any more: it is due once whoever undoes it has gone.
-        if (one->as_object().contains("undoing")) deadline.reset();
+        // Nobody can confirm it any more, or somebody has: it is due once whoever undoes or ends it has gone.
+        if (one->as_object().contains("undoing") || one->as_object().contains("complete")) deadline.reset();
     }
     if (file.bad()) return kind::unreadable;
     deadline_ = deadline;

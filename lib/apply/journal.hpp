@@ -40,7 +40,7 @@ public:
 
     result<void> starting(std::size_t first, std::size_t last);   // steps [first, last) are about to go out
     result<void> done(std::size_t first, std::size_t last);       // and have taken effect
-    result<void> complete();                                      // and the run is final: what is left can be done again
+    result<void> complete(bool synced = false);                   // and the run is final: what is left can be done again
     // Where it cannot be recorded, `complete` and `pending` are taken away instead, which comes to the same.
     result<void> undoing(const std::string& why);
     result<void> pending(std::int64_t deadline);                  // CLOCK_BOOTTIME, nanoseconds

@@ -57,6 +57,10 @@ result<void> sweep_namespaces() {
     return {};
 }
 
+// Of a run that was to be confirmed, it is the confirmation that completes it.
+bool finished(const found_journal& found) { return found.complete && !found.undoing; }
+bool waits(const found_journal& found) { return found.deadline && !found.complete && !found.undoing && boottime_now() < *found.deadline; }
+
 // All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
 result<void> finish(const place& where, const found_journal& found) {
     if (auto ok = renew_memory(found.header); !ok) return ok;
@@ -71,14 +75,13 @@ result<void> finish(const place& where, const found_journal& found) {
 result<void> drop_other_boot(const place& where, const found_journal& found) {
     const auto& h = found.header;
     if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok;
-    if (auto ok = restore_memory(h, false); !ok) return ok;
+    if (h.confirm != 0 && finished(found)) make_final(where, h, found.plan.steps);
+    else if (auto ok = restore_memory(h, false); !ok) return ok;
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
 }
 
-bool finished(const found_journal& found) { return found.complete && !found.undoing && found.header.confirm == 0; }
-bool waits(const found_journal& found) { return found.deadline && !found.undoing && boottime_now() < *found.deadline; }
 
 const char* interrupted = "the run was interrupted";
 const char* unconfirmed = "it was not confirmed in time";
@@ -180,14 +183,15 @@ result<recovery> confirm(const place& where) {
     if (!lock) return lock.error();
     auto found = waiting_change(where, "confirm");
     if (!found) return found.error();
-    if (!found->deadline || found->undoing) return nothing_waits("confirm", where);
+    if (!found->deadline || found->undoing || found->complete) return nothing_waits("confirm", where);
     if (!waits(*found))
         return error{errc::timed_out, "confirm", found->header.fabric + " on " + found->header.node, "it comes too late: the change is being undone", 0};
     auto log = journal::resume(where);
     if (!log) return log.error();
-    if (auto ok = log->close(); !ok) return ok.error();
-    // Only now: a change that is undone after all needs its leases.
+    if (auto ok = log->complete(true); !ok) return ok.error();
+    // Only now, as a change that is undone after all needs its leases; and before the journal goes, as whoever finds it does the rest.
     make_final(where, found->header, found->plan.steps);
+    if (auto ok = log->close(); !ok) return ok.error();
     return about(recovery::kind::finished, *found);
 }
 
@@ -196,6 +200,7 @@ result<recovery> rollback(const place& where) {
     if (!lock) return lock.error();
     auto found = waiting_change(where, "roll back");
     if (!found) return found.error();
+    if (found->header.confirm != 0 && finished(*found)) return nothing_waits("roll back", where);
     if (auto ok = undo(where, *found, "it was rolled back"); !ok) return ok.error();
     return about(recovery::kind::undone, *found);
 }

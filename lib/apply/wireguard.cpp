@@ -20,8 +20,7 @@ namespace {
 
 // With the line and column of the file's name in the fabric file, as its diagnostics have them.
 error at_place(error e, const fabric& f, const std::string& path) {
-    if (const auto at = f.places.by_path.find(path); at != f.places.by_path.end() && at->second.line > 0)
-        e.object = f.file + ":" + std::to_string(at->second.line) + ":" + std::to_string(at->second.column) + ": " + path + ": " + e.object;
+    e.object = with_place(f, path) + ": " + e.object;
     e.detail += (e.detail.empty() ? "" : "; ") + std::string("nothing was changed");
     return e;
 }
@@ -113,18 +112,32 @@ result<void> read_vpn_facts(const netlink::namespace_handle& at, const fabric& f
     out.kernel_wireguard = *has;
     const auto key = netlink::read_key_file(vpn->key_file);
     if (!key) return at_place(key.error(), f, path + ".key-file");
+    const auto refused = [&](const std::string& of_peer, const std::string& file, const std::string& why) {
+        return at_place({errc::invalid_input, "read public key file", file, why, 0}, f, of_peer + ".public-key-file");
+    };
     out.public_keys[vpn->key_file] = to_base64(public_half(*key));
     for (const auto& [name, peer] : vpn->peers) {
         const auto of_peer = path + ".peers." + name;
         if (!peer.public_key_file.empty()) {
             const auto half = netlink::read_public_key_file(peer.public_key_file);
             if (!half) return at_place(half.error(), f, of_peer + ".public-key-file");
+            // What it would be the secret half of: if that is the gateway's, it is shown to nobody.
+            if (public_half(secret_of(*half)) == public_half(*key)) return refused(of_peer, peer.public_key_file, "it has the gateway's private key");
             out.public_keys[peer.public_key_file] = to_base64(*half);
         }
         if (peer.preshared_key_file.empty()) continue;
         const auto shared = netlink::read_key_file(peer.preshared_key_file);
         if (!shared) return at_place(shared.error(), f, of_peer + ".preshared-key-file");
         out.preshared_keys[peer.preshared_key_file] = fingerprint(*shared);
+    }
+    std::map<std::string, std::string> shared;
+    for (const auto& [file, told] : out.preshared_keys) shared[told] = file;
+    if (shared.empty()) return {};
+    for (const auto& [name, peer] : vpn->peers) {
+        if (peer.public_key_file.empty()) continue;
+        const auto half = public_key_from_base64(out.public_keys.at(peer.public_key_file));
+        if (const auto at = half ? shared.find(fingerprint(secret_of(*half))) : shared.end(); at != shared.end())
+            return refused(path + ".peers." + name, peer.public_key_file, "it has the preshared key of " + at->second);
     }
     return {};
 }

@@ -30,6 +30,7 @@ result<void> start_wireguard_go() {
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return errno_error(errno, "make mounts private", "/");
     // Below it are the key files, which are still to be read.
     if (::mount("tmpfs", "/run/wireguard", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700") < 0) return errno_error(errno, "mount tmpfs", "/run/wireguard");
+    services::dump_nothing();
     const auto pid = services::spawn({"wireguard-go", device}, {});
     if (!pid) return pid.error();
     if (services::wait_for(*pid) != 0) return error{errc::unavailable, "start wireguard-go", device, "it ended at once", 0};

@@ -320,6 +320,12 @@ bool parsed_fabric::ok() const {
                         [](const auto& d) { return d.severity == severity::error; });
 }
 
+std::string with_place(const fabric& f, const std::string& path) {
+    const auto at = f.places.by_path.find(path);
+    if (at == f.places.by_path.end() || at->second.line <= 0) return path;
+    return f.file + ":" + std::to_string(at->second.line) + ":" + std::to_string(at->second.column) + ": " + path;
+}
+
 parsed_fabric parse_fabric(std::string_view text, const std::string& file) {
     parsed_fabric out;
     const auto tree = yaml::parse(text, file, out.diagnostics);

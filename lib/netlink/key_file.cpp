@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace weft::netlink {
@@ -19,6 +20,9 @@ error bad(const std::string& operation, const std::string& path, std::string wha
     return {errc::invalid_input, operation, path, std::move(what), 0};
 }
 error no_key(const std::string& operation, const std::string& path) { return bad(operation, path, "it is no key: one line of 44 characters, base64 of 32 bytes, is wanted"); }
+
+// WireGuard clears and sets these bits of its private keys (RFC 7748, section 5); of public keys one in sixteen is so by chance.
+bool has_form_of_private(const public_key& key) { return (key.front() & 0x07) == 0 && (key.back() & 0xc0) == 0x40; }
 
 // The one line of a key file, in secret memory whatever it is.
 result<secret> read_line(int fd, const std::string& operation, const std::string& path) {
@@ -54,6 +58,8 @@ result<secret> read_key_file(const std::string& path) {
     if (!line) return line;
     auto key = key_from_base64(line->bytes());
     if (!key) return no_key(operation, path);
+    const auto bytes = key->bytes();
+    if (std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; })) return bad(operation, path, "it is no key: all of it is zero");
     return key;
 }
 
@@ -82,6 +88,11 @@ result<public_key> read_public_key_file(const std::string& path) {
     if (!line) return line.error();
     const auto key = public_key_from_base64({reinterpret_cast<const char*>(line->data()), line->size()});
     if (!key) return no_key(operation, path);
+    if (*key == public_key{}) return bad(operation, path, "it is no key: all of it is zero");
+    struct stat about {};
+    if (::fstat(file.get(), &about) < 0) return errno_error(errno, operation, path);
+    if ((about.st_mode & 044) == 0 && has_form_of_private(*key))
+        return bad(operation, path, "it has the form of a private key, and only its owner may read it; a public key is wanted, in a file that others may read (mode 0644)");
     return *key;
 }
 

@@ -9,7 +9,7 @@
 namespace weft::roles {
 namespace {
 
-constexpr std::uint16_t vxlan_port = 8472;  // of the Linux kernel, which modifyvxlan.sh leaves as it is
+constexpr std::uint16_t linux_vxlan_port = 8472;  // of the Linux kernel, which modifyvxlan.sh leaves as it is
 constexpr std::uint8_t vxlan_ttl = 10;      // modifyvxlan.sh
 // Groups that one host may join, of all its sockets; the kernel's default of net/ipv4/igmp_max_memberships.
 constexpr std::size_t usual_memberships = 20;
@@ -77,7 +77,7 @@ void compile_guest_bridges(compilation& c) {
             options.id = id;
             options.local = way->nic->address;
             options.remote = group_of(id);
-            options.port = vxlan_port;
+            options.port = linux_vxlan_port;
             options.ttl = vxlan_ttl;
             options.device = devices.lower;
             uplink.options = options;

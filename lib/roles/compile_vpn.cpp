@@ -52,6 +52,13 @@ std::vector<ip_prefix> vpn_client_prefixes(const fabric& f, const std::string& n
     return all;
 }
 
+std::uint32_t vpn_mtu(const fabric& f, const std::string& node) {
+    constexpr std::uint32_t overhead = 80;  // IPv6 40, UDP 8, WireGuard 32
+    for (const auto& way : vpn_gateways(f))
+        if (way.node == node) return f.networks.at(way.network).mtu - overhead;
+    return 0;
+}
+
 namespace {
 
 // Without a host's facts, as `weft compile` has none, the key is told by the name of its file.
@@ -85,7 +92,8 @@ result<wireguard_options> device_of(const compilation& c, const vpn_gateway& v) 
     o.port = v.port;
     o.userspace = !c.facts.kernel_wireguard;
     const auto same = [&](const std::string& peer, const std::string& as) {
-        return error{errc::invalid_input, "compile", c.name, "the public key of peer " + peer + " is also that of " + as + "; nothing was changed", 0};
+        const auto path = "nodes." + c.name + ".vpn.peers." + peer;
+        return error{errc::invalid_input, "compile", with_place(c.f, path), "the public key of peer " + peer + " is also that of " + as + "; nothing was changed", 0};
     };
     std::map<std::string, std::string> holders = {{o.public_key, "the gateway itself"}};
     for (const auto& [name, peer] : v.peers) {
@@ -142,12 +150,10 @@ result<void> compile_vpn(compilation& c) {
     auto options = device_of(c, *way->gateway);
     if (!options) return options.error();
     auto& root = c.space("");
-    // IPv6's header, which the outer packet may have, is the longer one.
-    constexpr std::uint32_t overhead = 80;
     link device;
     device.name = vpn_device;
     device.options = std::move(*options);
-    device.mtu = c.f.networks.at(way->network).mtu - overhead;
+    device.mtu = vpn_mtu(c.f, c.name);
     device.group = weft_link_group;
     device.alias = c.alias(node_path(c.name, "vpn"));
     device.up = true;

@@ -18,6 +18,9 @@ std::string dhcp6_path(const std::string& tenant, const std::string& network);
 std::string port_path(const std::string& tenant, const std::string& port);
 std::string node_path(const std::string& node, const std::string& object);
 
+// The UDP ports of tunnels, by IANA's registry.
+inline constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081;
+
 bool has_role(const node&, const std::string& role);
 // Whether the node runs br-int and br-tun.
 bool is_switch(const node&);

@@ -63,6 +63,12 @@ void address_book::claim(const ip_address& address, source_place place, const st
                    "an address of its own");
 }
 
+bool is_unicast(const ip_prefix& cidr) {
+    const auto& a = cidr.address;
+    if (a.is_unspecified() || a.is_multicast() || a.is_loopback()) return false;
+    return cidr.is_v6() || (a.to_v4().to_uint() >> 24 != 0 && a.to_v4().to_uint() < 0xe0000000);
+}
+
 bool check_cidr(findings& out, source_place place, const std::string& path, const ip_prefix& cidr, const char* key) {
     if (cidr.network() != cidr) {
         out.error(place, path + key, cidr.to_string(), "is misaligned: it has host bits",
@@ -74,7 +80,7 @@ bool check_cidr(findings& out, source_place place, const std::string& path, cons
                   cidr.is_v6() ? "/1 to /126" : "/1 to /30");
         return false;
     }
-    if (cidr.address.is_unspecified() || cidr.address.is_multicast() || cidr.address.is_loopback()) {
+    if (!is_unicast(cidr)) {
         out.error(place, path + key, cidr.to_string(), "is not a unicast subnet", cidr.is_v6() ? "like 2001:db8:1::/64" : "like 10.0.0.0/24");
         return false;
     }

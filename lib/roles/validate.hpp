@@ -50,6 +50,8 @@ private:
 inline constexpr std::uint32_t smallest_ipv4_mtu = 576, smallest_ipv6_mtu = 1280;
 // A subnet that hosts can live in; false when it cannot, and further questions make no sense.
 bool check_cidr(findings&, source_place, const std::string& path, const ip_prefix& cidr, const char* key = ".cidr");
+// Whether no address of it is unspecified, loopback, multicast or reserved (RFC 6890, RFC 1112).
+bool is_unicast(const ip_prefix&);
 // Whether two subnets share addresses; one that is refused as /0 shares none, or it would be told at every other.
 bool overlap(const ip_prefix&, const ip_prefix&);
 void check_host(findings&, source_place, const std::string& path, const ip_prefix& cidr, const ip_address&);

@@ -45,13 +45,16 @@ private:
             out_.error(n.place, path + ".cidr6", text, "is not an IPv6 subnet for VMs", "a global or unique local subnet, like 2001:db8:1::/64 or fd00:1::/64");
             return false;
         }
-        if (!check_cidr(out_, n.place, path, *n.cidr6, ".cidr6")) return false;
-        if (is_grizzly(f_.overlay))
-            out_.error(n.place, path + ".cidr6", text, "is IPv6, which tenants of profile grizzly do not have", "no cidr6, or profile: default");
-        if (n.ipv6 == "slaac" && n.cidr6->length != 64)
+        // Told first, or a /127 would be given the room that other subnets may have.
+        const bool fits = n.ipv6 != "slaac" || n.cidr6->length == 64;
+        if (!fits)
             out_.error(n.place, path + ".cidr6", text,
                        n.cidr6->length > 64 ? "is longer than 64, and SLAAC needs 64 bits for the host" : "is shorter than 64, and hosts do SLAAC in a /64 alone",
                        "a /64, or ipv6: stateful or static");
+        if (!fits && n.cidr6->length > 126) return false;
+        if (!check_cidr(out_, n.place, path, *n.cidr6, ".cidr6")) return false;
+        if (is_grizzly(f_.overlay))
+            out_.error(n.place, path + ".cidr6", text, "is IPv6, which tenants of profile grizzly do not have", "no cidr6, or profile: default");
         if (n.ipv6 == "stateful" && n.cidr6->length < 64)
             out_.error(n.place, path + ".cidr6", text, "is too large for DHCPv6", "/64 to /126, or ipv6: static");
         if (const auto mtu = network_mtu(f_, tenant_name, name); mtu < smallest_ipv6_mtu)

@@ -24,6 +24,9 @@ struct standard_descriptors {
 
 // words[0] is looked for on PATH unless it has a slash. Errors: unavailable with the system's words.
 result<pid_t> spawn(const std::vector<std::string>& words, const standard_descriptors&, bool new_session = false);
+// From now on this process and what it executes leave nothing in a core dump, whatever the kernel does with those: for a program that holds
+// keys on an ordinary heap. Safe after fork.
+void dump_nothing();
 // Waits for its end; the exit status, or 1 where it was killed.
 int wait_for(pid_t);
 

@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +22,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "services/spawn.hpp"
 #include "weft/model/json.hpp"
 
 namespace weft::services {
@@ -61,9 +61,7 @@ bool same_file(const struct stat& a, const struct stat& b) { return a.st_dev == 
         if (log >= 0) ::dup2(log, fd);
     const int space = ::open(space_path(e.spec).c_str(), O_RDONLY | O_CLOEXEC);
     if (space >= 0 && ::setns(space, CLONE_NEWNET) == 0) {
-        // It holds private keys on an ordinary heap.
-        const rlimit none_at_all{0, 0};
-        if (e.spec.kind == "wireguard-go") ::setrlimit(RLIMIT_CORE, &none_at_all);
+        if (e.spec.kind == "wireguard-go") dump_nothing();
         std::vector<char*> args;
         for (const auto& a : e.spec.argv) args.push_back(const_cast<char*>(a.c_str()));
         args.push_back(nullptr);

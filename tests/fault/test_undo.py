@@ -233,6 +233,20 @@ def test_after_a_restart_a_recover_that_is_killed_while_it_makes_the_node_anew_i
     assert "nothing to recover" in node.weft("recover").stdout
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_confirm_that_is_killed_once_it_stands_on_disk_is_final_and_nothing_remembers_it_as_unconfirmed(node, states, another_boot, restart):
+    node.remove()
+    node.apply("--confirm", 60)
+    killed(node, lambda **more: node.weft("confirm", **more), "kill journal 2")
+    if restart:
+        another_boot()
+    node.weft("recover")
+    eventually(lambda: not there(node), 20)
+    assert node.run("sh", "-c", "ls /var/lib/weft/*.unconfirmed", expect=None).stdout == ""
+    assert "no change waits" in node.weft("rollback", expect=1).stderr
+    assert_same(node.seen(), states[node.name][1])
+
+
 def test_a_confirm_that_is_killed_before_the_end_of_the_journal_has_forgotten_no_lease(node, states):
     node.apply()
     lease = next(p for p in node.run("find", "/var/lib/weft/services", "-mindepth", 2, "-maxdepth", 2, "-type", "d").stdout.split()) + "/kept.leases"

@@ -176,3 +176,28 @@ def test_the_examples_for_libvirt_and_qemu_have_the_values_that_weft_shows(lab):
     assert domain.find("uuid").text == ids["vm-uuid"]
     command = (GUESTS.parent / "vm2.sh").read_text()
     assert f"ifname={vm2['device']}," in command and f"mac={vm2['mac']} " in command
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_a_run_that_is_killed_while_it_makes_the_tap_leaves_none_behind(lab):
+    lab.on(NODE, "apply")
+    device = tap_of(lab)[0]
+    file = str(lab.file)
+    apply = [PROGRAM, "apply", file, "--node", NODE]
+
+    def traced(*more):
+        return lab.run(NODE, "strace", "-qq", "-o", "/run/trace", "-e", "trace=ioctl", *more, *apply, expect=None)
+
+    lab.run(NODE, PROGRAM, "remove", "--node", NODE)
+    assert traced().returncode == 0
+    own = lab.run(NODE, "cat", "/run/trace").stdout.splitlines()
+    places = [n for n, text in enumerate(own, 1) if "TUNSET" in text]
+    assert len(places) >= 3 and "TUNSETPERSIST" in own[places[-1] - 1]
+    for n in places:
+        lab.run(NODE, PROGRAM, "remove", "--node", NODE)
+        assert link(lab, device) is None
+        assert traced("-e", f"inject=ioctl:signal=KILL:when={n}").returncode != 0
+        lab.run(NODE, PROGRAM, "recover")
+        assert link(lab, device) is None, own[n - 1]
+        lab.on(NODE, "apply")
+        assert "nothing to do" in lab.on(NODE, "apply").stdout

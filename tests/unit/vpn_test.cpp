@@ -55,6 +55,23 @@ TEST_CASE("faults of a VPN gateway are refused with their place", "[vpn][validat
     refused(pool("169.254.0.0/24"), at, "overlaps link-local");
     refused(pool("10.8.0.1/24"), at, "host bits");
     refused(pool("2001:db8::/64"), at, "is not IPv4");
+    for (const auto* nowhere : {"127.0.0.0/24", "224.0.0.0/24", "239.1.1.0/24", "0.0.0.0/24", "240.0.0.0/24", "255.255.255.0/24"}) refused(pool(nowhere), at, "not a unicast subnet");
+    for (const auto* length : {"10.0.0.0/7", "10.8.0.0/7", "10.8.0.0/31", "10.8.0.1/32"}) refused(pool(length), at, "no fitting length");
+    const auto beside = [](const std::string& from, const std::string& to) { return changed(servers(), from, to); };
+    refused(beside("cidr: 50.50.1.0/24", "routes: [ { to: 10.8.0.0/16, via: 50.50.1.9 } ], cidr: 50.50.1.0/24"), at, "overlaps a route of tenants.proj_one.networks.net1");
+    refused(beside("cidr: 50.50.1.0/24", "dns: [ 10.8.0.9 ], cidr: 50.50.1.0/24"), at, "a name server of tenants.proj_one.networks.net1");
+    refused(beside("external: external, networks", "metadata: { address: 10.8.0.9, port: 80 }, external: external, networks"), at, "the metadata of tenants.proj_one.routers");
+    refused(beside("vm1: { ", "vm1: { allowed-addresses: [ { address: 10.8.0.0/25 } ], "), at, "an allowed address of tenants.proj_one.ports.vm1");
+    for (const auto* nobody : {"0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "127.0.0.1:1", "'[fe80::1]:1'", "'[::ffff:192.0.2.1]:1'"})
+        refused(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      endpoint: " + std::string(nobody)), "nodes.vpn.vpn.endpoint", "no address of a host");
+    refused(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      endpoint: 10.8.0.7:51820"), "nodes.vpn.vpn.endpoint", "in the pool");
+    for (const auto& [type, port] : {std::pair("vxlan", "4789"), std::pair("geneve", "6081")})
+        refused(changed(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      port: " + std::string(port)), "type: gre", "type: " + std::string(type)), "nodes.vpn.vpn.port",
+                "port of the fabric's tunnels");
+    refused(beside("nics: { eth0: { network: external, address: 192.168.100.53", "nics: { wg0: { network: external, address: 192.168.100.53"), "nodes.vpn.nics.wg0", "VPN's own device");
+    const std::string second = "  vpn2:\n    roles: [vpn-gateway]\n    nics: { eth0: { network: external, address: 192.168.100.54 } }\n    vpn: { key-file: /k, pool: 10.9.0.0/24 }\n  server-b:\n";
+    const auto both = roles::validate(parsed(beside("  server-b:\n", second), "two-servers.yaml"));
+    CHECK(std::count_if(both.begin(), both.end(), [](const diagnostic& d) { return d.path.ends_with(".vpn.port") && d.problem.find("behind the same router") != std::string::npos; }) == 1);
     refused(changed(servers(), "key-file: /var/lib", "key-file: var/lib"), "nodes.vpn.vpn.key-file", "is not the path");
     refused(changed(servers(), "roles: [vpn-gateway]", "roles: [vpn-gateway, compute]"), "nodes.vpn.vpn", "not a VPN gateway alone");
     refused(changed(servers(), "pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      fixed: true"), "nodes.vpn.vpn.fixed", "which overlap");
@@ -68,6 +85,11 @@ TEST_CASE("faults of VPN peers are refused with their place", "[vpn][validate]")
     refused(with_peer("other: { public-key: " + laptop_key + ", address: 10.9.0.2 }"), at + "other.address", "");
     refused(with_peer("other: { public-key: " + laptop_key + ", address: 10.8.0.255 }"), at + "other.address", "");
     refused(with_peer("other: { address: 10.8.0.3 }"), at + "other", "needs a key");
+    refused(with_peer("other: { public-key-file: /var/lib/weft/keys/vpn.key, address: 10.8.0.3 }"), at + "other.public-key-file", "is the file of the gateway's private key");
+    refused(with_peer("other: { public-key-file: /psk, preshared-key-file: /psk, address: 10.8.0.3 }"), at + "other.public-key-file", "is the file of the preshared key of peer other");
+    refused(with_peer("other: { public-key: " + laptop_key + ", preshared-key-file: /var/lib/weft/keys/vpn.key, address: 10.8.0.3 }"), at + "other.preshared-key-file",
+            "is the file of the gateway's private key");
+    refused(with_peer("other: { public-key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, address: 10.8.0.3 }"), at + "other.public-key", "is no public key");
     refused(with_peer("other: { public-key: " + laptop_key + ", public-key-file: /k, address: 10.8.0.3 }"), at + "other", "needs a key");
     refused(with_peer("other: { public-key: short, address: 10.8.0.3 }"), at + "other.public-key", "is no public key");
     refused(with_peer("other: { public-key: " + laptop_key + ", address: 10.8.0.3, endpoint: 192.0.2.1 }"), at + "other.endpoint", "is no endpoint");

@@ -34,6 +34,9 @@ std::map<std::string, std::uint16_t> local_vlans(const fabric&, const std::strin
 // What a client of this node's VPN gateway sends into the tunnel: the external network behind it and, where the file asks for fixed
 // addresses, the tenants' networks there. None where the node is no gateway with a leg.
 std::vector<ip_prefix> vpn_client_prefixes(const fabric&, const std::string& node);
+// The MTU of this gateway's device, in bytes: that of the external network without the outer packet's headers, of IPv6 since they are the
+// longer ones. 0 where the node is no gateway with a leg.
+std::uint32_t vpn_mtu(const fabric&, const std::string& node);
 
 // The matrix of the roles (DATAPLANE section 12) and the file's own rows, with addresses resolved.
 std::vector<expectation> expectations(const fabric&);
