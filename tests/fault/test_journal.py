@@ -68,18 +68,6 @@ def test_a_damaged_one_is_kept_aside_and_the_node_becomes_what_it_was_last_made_
     assert_same(node.seen(), *states["compute1"])
 
 
-@pytest.mark.parametrize("damage", [
-    lambda lines: lines[:2] + lines[4:],  # a group of steps that nothing says was begun
-    lambda lines: [line.replace("begin", "bogin") if number == 2 else line for number, line in enumerate(lines)]])
-def test_one_with_a_record_missing_or_damaged_in_its_midst_is_kept_aside_and_no_state_between_is_left(node, states, damage):
-    lines = interrupted(node).splitlines(keepends=True)
-    assert len(lines) > 5 and "begin" in lines[2] and "begin" in lines[4]
-    put(node, "".join(damage(lines)))
-    told = node.weft("recover").stdout
-    assert "it is kept as" in told and "its record" in told
-    assert_same(node.seen(), *states["compute1"])
-
-
 def test_a_last_record_that_was_cut_short_is_as_if_it_had_not_been_written(node, states):
     text = interrupted(node)
     put(node, text[:-7])
