@@ -54,7 +54,7 @@ class Run:
         Run.begun.append(self)
         # `weft lab exec` becomes the command, and so do `env` and what else stands before it: the process is weft's own.
         self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", *told, *before, PROGRAM,
-                                         *map(str, words)], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
+                                         *map(str, words)], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err, start_new_session=True)
 
     def halted(self, seconds=20):
         """Waits until it halts; False when it ended without."""
@@ -91,7 +91,7 @@ class Run:
 
     def end(self):
         if self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what strace runs
             self.process.wait(10)
 
     @classmethod
