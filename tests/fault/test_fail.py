@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operation that fails, for every operation of a run: all or nothing, told with object and reason, and a plain second run converges."""
+import re
+
 import pytest
 
 from faults import NODES, Node, assert_same, chosen
@@ -25,7 +27,11 @@ def test_the_nth_operation_fails(lab, states, name, kind, what):
             assert_same(node.seen(), states[name][1 if what == "apply" else 0])
             continue
         assert failed.returncode == 1
-        assert "a fault that was asked for" in failed.stderr
+        # The error, and not only the fault layer's own line, names what failed; of the kernel's objects also the step that it was for.
+        (what_failed,), told = re.findall(rf"weft: fault: fail {kind} {point}, (.*)\n", failed.stderr), re.sub("weft: fault: .*\n", "", failed.stderr)
+        assert f"{kind} operation {what_failed}: a fault that was asked for" in told
+        shown = "default" if what_failed.startswith("0.0.0.0/0") else re.split("[ /]", what_failed)[0]
+        assert kind != "netlink" or re.search(f"; step: [-+~] .*{re.escape(shown)}", told), told
         assert_same(node.seen(), before)
         assert "nothing to recover" in node.weft("recover").stdout
     verb()
