@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import subprocess
-import time
+import threading
 
 import pytest
 
@@ -16,6 +16,7 @@ from labs import FABRICS, PROGRAM, Lab, eventually, weft
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
 SEEN = pathlib.Path(__file__).parents[1] / "fault" / "seen.py"
 KEY = "/var/lib/weft/keys/vpn.key"
+SHARED = "/var/lib/weft/keys/laptop.psk"  # of the lab that has one
 PEER = "        laptop: { public-key-file: /var/lib/weft/keys/laptop.pub, address: 10.8.0.2, keepalive: 25 }\n"
 FLOATING = "192.168.100.103"  # of proj_one/vm1
 
@@ -190,12 +191,12 @@ def everything_said(lab, file):
 
 
 def everything_kept(lab):
-    """All files of the node but the key's own, and those of the lab that others can read."""
-    find = ["find", "/run", "/var/lib/weft", "-xdev", "-type", "f", "!", "-path", KEY]
+    """All files of the node but the keys' own, and those of the lab that others can read."""
+    find = ["find", "/run", "/var/lib/weft", "-xdev", "-type", "f", *(word for own in (KEY, SHARED) for word in ("!", "-path", own))]
     for path in lab.run("vpn", *find).stdout.splitlines():
         yield path, lab.run("vpn", "base64", path).stdout
     for path in pathlib.Path(f"/run/weft/lab/{lab.name}").rglob("*"):
-        if path.is_file() and (path.stat().st_mode & 0o077 or not path.name.endswith(".key")):
+        if path.is_file() and (path.stat().st_mode & 0o077 or not path.name.endswith((".key", ".psk"))):
             yield str(path), base64.b64encode(path.read_bytes()).decode()
 
 
@@ -232,6 +233,164 @@ def test_no_key_is_seen_when_it_fails(lab, file):
     lab.on("vpn", "apply")
     eventually(lambda: reaches(lab), 20)
     assert lab.writes("vpn") == NOTHING
+
+
+class Onlooker:
+    """Arguments and environment of every process that begins meanwhile, those that live for an instant too."""
+
+    def __init__(self):
+        self.seen, self.ended, self.thread = {}, threading.Event(), threading.Thread(target=self.look, daemon=True)
+
+    def __enter__(self):
+        self.older = set(os.listdir("/proc"))
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join(10)
+
+    def look(self):
+        while not self.ended.is_set():
+            now = set(os.listdir("/proc"))
+            self.older &= now  # a number may come again
+            for pid in filter(str.isdigit, now - self.older):
+                for part in ("cmdline", "environ"):
+                    try:
+                        self.seen.setdefault(pathlib.Path(f"/proc/{pid}/{part}").read_bytes(), f"/proc/{pid}/{part}")
+                    except OSError:
+                        pass
+
+    def has(self, word):
+        return any(word in what for what in list(self.seen))
+
+    def assert_sees_children(self, lab):
+        """It sees a process that ends at once; the word is put together there, so that none but this one has it among its arguments."""
+        eventually(lambda: lab.run("vpn", "sh", "-c", "/bin/true $(printf cana; printf ry)") and self.has(b"canary"), 30)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A lab whose gateway and client have a preshared key too, with what was seen while it came up."""
+    path = tmp_path_factory.mktemp("guarded") / "two-servers.yaml"
+    path.write_text(text().replace("keepalive: 25", f"keepalive: 25, preshared-key-file: {SHARED}"))
+    with Onlooker() as onlooker:
+        standing = Lab(path)
+    standing.onlooker = onlooker
+    yield standing
+    standing.down()
+
+
+def secrets(lab):
+    """The gateway's key, the client's, and the one that both have."""
+    keys = {path: lab.run("vpn", "cat", path).stdout.strip() for path in (KEY, SHARED)}
+    keys["the client's"] = pathlib.Path(f"/run/weft/lab/{lab.name}/vpn/vpn.laptop.key").read_text().strip()
+    assert all(len(base64.b64decode(key)) == 32 for key in keys.values()) and len(set(keys.values())) == 3
+    return keys
+
+
+def assert_none(keys, everything):
+    """None of the keys is anywhere in this; what was looked at is returned."""
+    found = {where: what if isinstance(what, bytes) else base64.b64decode(what) for where, what in everything}
+    for key in keys.values():
+        for where, what in found.items():
+            assert_nowhere(key, where, what)
+    return found
+
+
+def silent(lab, keys, *words, fault=None, expect=0):
+    """Runs weft on the gateway, and looks for keys in what it says."""
+    done = lab.run("vpn", *(["env", f"WEFT_FAULT={fault}"] if fault else []), PROGRAM, *words, expect=expect)
+    assert_none(keys, [(f"what {words} says", (done.stdout + done.stderr).encode())])
+    return done
+
+
+def journal_without(keys, lab):
+    """The journal of a run that has not ended; no key is in it, nor in all else that is kept."""
+    kept = assert_none(keys, everything_kept(lab))
+    assert "/run/weft/fabric.json" in kept and f"/run/weft/lab/{lab.name}/vpn/vpn.files" in kept
+    return kept.get("/var/lib/weft/journal", b"")
+
+
+# From where a run takes the keys from their files: the gateway's own, and the one that both have.
+STARTS = {"nothing": (KEY, lambda lab, file: ["remove", "--node", "vpn"]),
+          "no preshared key": (SHARED, lambda lab, file: ["apply", file(text()), "--node", "vpn"])}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_no_key_is_seen_of_a_run_that_is_killed_and_none_is_in_its_journal(guarded, file, start):
+    keys, path, before = secrets(guarded), STARTS[start][0], STARTS[start][1](guarded, file)
+    run = ["apply", guarded.file, "--node", "vpn"]
+    silent(guarded, keys, *before)
+    points = silent(guarded, keys, *run, fault="log journal 0").stderr.count("weft: fault: log ")
+    assert points >= 10
+    journals = []
+    with Onlooker() as onlooker:
+        for point in range(1, points + 1):
+            silent(guarded, keys, *before)
+            assert silent(guarded, keys, *run, fault=f"kill journal {point}", expect=None).returncode in (-9, 137)
+            journals.append(journal_without(keys, guarded))
+            silent(guarded, keys, "recover")
+            assert journal_without(keys, guarded) == b""
+    # Nearly all of them are of a run that was at its keys: they name the file.
+    assert len([j for j in journals if path.encode() in j]) >= points - 4
+    assert_none(keys, [(where, what) for what, where in onlooker.seen.items()])
+    silent(guarded, keys, *run)
+    eventually(lambda: reaches(guarded), 20)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_no_key_is_seen_of_a_change_that_waits_to_be_confirmed(guarded, file, start):
+    keys, path, before = secrets(guarded), STARTS[start][0], STARTS[start][1](guarded, file)
+    silent(guarded, keys, *before)
+    first = stands(guarded)
+    for end in (["rollback"], None, ["confirm"]):
+        silent(guarded, keys, "apply", guarded.file, "--node", "vpn", "--confirm", 60 if end else 1)
+        if end:
+            assert path.encode() in journal_without(keys, guarded)
+            assert guarded.run("vpn", "wg", "show", "wg0", "preshared-keys").stdout.split()[1] == keys[SHARED]
+            assert_none(keys, everything_running())  # the guardian's among it
+            silent(guarded, keys, *end)
+        eventually(lambda: guarded.run("vpn", "test", "-e", "/var/lib/weft/journal", expect=None).returncode == 1)
+        assert journal_without(keys, guarded) == b""
+        assert (stands(guarded)[:2] == first[:2]) == (end != ["confirm"])
+
+
+def test_no_key_is_an_argument_or_in_the_environment_of_any_process_not_even_for_an_instant(guarded, file):
+    keys = secrets(guarded)
+    with Onlooker() as onlooker:
+        onlooker.assert_sees_children(guarded)
+        for words in (["remove"], ["apply", guarded.file], ["apply", file(text())], ["apply", guarded.file, "--confirm", 60]):
+            silent(guarded, keys, *words, "--node", "vpn")
+        silent(guarded, keys, "rollback")
+        silent(guarded, keys, "apply", guarded.file, "--node", "vpn")
+    assert onlooker.has(b"weft\0apply\0") and onlooker.has(b"wireguard-go\0-f\0wg0\0") and guarded.onlooker.has(b"\0vpn-client\0")
+    for seen in (onlooker.seen, guarded.onlooker.seen):  # while it runs, and while the lab comes up, where the client gets its keys
+        assert_none(keys, [(where, what) for what, where in seen.items()])
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+
+
+def traced(lab, log, calls, *words):
+    """These calls of a weft on the gateway and of all that it starts, until it ends; what it leaves running is let go then."""
+    run = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/vpn", "--", "strace", "-I", "1", "-f", "-v", "-s", "1000000", "-e", f"trace={calls}", "-e",
+                            "signal=none", "-o", log, PROGRAM, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: log.exists() and re.search(r"\A(\d+) (.*\n)+\1 +\+\+\+ exited with 0", log.read_text()), 60)
+    finally:
+        run.terminate()
+        run.wait(10)
+    return log.read_text()
+
+
+@needs_strace
+def test_no_key_is_given_to_any_program_that_a_run_starts(guarded, tmp_path):
+    keys = secrets(guarded)
+    guarded.run("vpn", PROGRAM, "remove", "--node", "vpn")
+    said = traced(guarded, tmp_path / "calls", "execve", "apply", guarded.file, "--node", "vpn")
+    assert ('["wireguard-go", "-f", "wg0"]' in said) == (wireguard_go(guarded) is not None) and f'"{guarded.file}"' in said
+    assert_none(keys, [("what was started", said.encode())])
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb")
