@@ -126,7 +126,8 @@ int vpn_client(const options& o) {
         const auto half = to_base64(public_half(*key));
         if (half == gateway) fail(errc::invalid_input, "print client", o.key, "it is the gateway's own key, which no client may have");
         if (const auto known = key_of(*g.peer); !known.empty() && half != known)
-            fail(errc::invalid_input, "print client", o.key, "it is not the key of peer " + o.peer + ", whose public key is " + known);
+            fail(errc::invalid_input, "print client", o.key,
+                 "it is not the key of peer " + o.peer + ", whose public key is " + (g.peer->public_key.empty() ? "in " + g.peer->public_key_file : known));
         out.append("PrivateKey = ");
         append_base64(out, *key);
         out.append("\n");

@@ -59,6 +59,7 @@ result<void> sweep_namespaces() {
 
 // Of a run that was to be confirmed, it is the confirmation that completes it.
 bool finished(const found_journal& found) { return found.complete && !found.undoing; }
+bool confirmed(const found_journal& found) { return finished(found) && found.header.confirm != 0; }
 bool waits(const found_journal& found) { return found.deadline && !found.complete && !found.undoing && boottime_now() < *found.deadline; }
 
 // All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
@@ -74,9 +75,10 @@ result<void> finish(const place& where, const found_journal& found) {
 // outlives the journal, until it is.
 result<void> drop_other_boot(const place& where, const found_journal& found) {
     const auto& h = found.header;
+    if (confirmed(found)) make_final(where, h, found.plan.steps);  // which forgets runs that were cut off
     if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok;
-    if (h.confirm != 0 && finished(found)) make_final(where, h, found.plan.steps);
-    else if (auto ok = restore_memory(h, false); !ok) return ok;
+    if (!confirmed(found))
+        if (auto ok = restore_memory(h, false); !ok) return ok;
     auto log = journal::resume(where);
     if (!log) return log.error();
     return log->close();
@@ -200,7 +202,7 @@ result<recovery> rollback(const place& where) {
     if (!lock) return lock.error();
     auto found = waiting_change(where, "roll back");
     if (!found) return found.error();
-    if (found->header.confirm != 0 && finished(*found)) return nothing_waits("roll back", where);
+    if (confirmed(*found)) return nothing_waits("roll back", where);
     if (auto ok = undo(where, *found, "it was rolled back"); !ok) return ok.error();
     return about(recovery::kind::undone, *found);
 }

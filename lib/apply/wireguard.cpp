@@ -7,6 +7,7 @@
 #include "core/fault.hpp"
 #include "model/index.hpp"
 #include "weft/core/secret.hpp"
+#include "weft/model/fabric_file.hpp"
 #include "weft/netlink/key_file.hpp"
 #include "weft/netlink/wireguard.hpp"
 #include "weft/services/services.hpp"
@@ -121,8 +122,7 @@ result<void> read_vpn_facts(const netlink::namespace_handle& at, const fabric& f
         if (!peer.public_key_file.empty()) {
             const auto half = netlink::read_public_key_file(peer.public_key_file);
             if (!half) return at_place(half.error(), f, of_peer + ".public-key-file");
-            // What it would be the secret half of: if that is the gateway's, it is shown to nobody.
-            if (public_half(secret_of(*half)) == public_half(*key)) return refused(of_peer, peer.public_key_file, "it has the gateway's private key");
+            if (std::equal(half->begin(), half->end(), key->data())) return refused(of_peer, peer.public_key_file, "it has the gateway's private key");
             out.public_keys[peer.public_key_file] = to_base64(*half);
         }
         if (peer.preshared_key_file.empty()) continue;

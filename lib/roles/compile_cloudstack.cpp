@@ -9,7 +9,6 @@
 namespace weft::roles {
 namespace {
 
-constexpr std::uint16_t linux_vxlan_port = 8472;  // of the Linux kernel, which modifyvxlan.sh leaves as it is
 constexpr std::uint8_t vxlan_ttl = 10;      // modifyvxlan.sh
 // Groups that one host may join, of all its sockets; the kernel's default of net/ipv4/igmp_max_memberships.
 constexpr std::size_t usual_memberships = 20;

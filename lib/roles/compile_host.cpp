@@ -187,10 +187,9 @@ void compile_defence(compilation& c) {
     for (const auto& bridge : bridges)
         forward.rules.push_back(nft::rule_builder().iifname(bridge).oifname(bridge).accept("guests on " + bridge));
     constexpr std::uint8_t gre = 47, udp = 17;
-    constexpr std::uint16_t cloudstack_vxlan_port = 8472;
     const auto tunnelled = [&c](nft::rule_builder builder, const std::string& type) {
         if (type == "gre") return builder.l4proto(gre);
-        return builder.l4proto(udp).dport(type == "geneve" ? geneve_port : is_cloudstack(c.node) ? cloudstack_vxlan_port : vxlan_port);
+        return builder.l4proto(udp).dport(type == "geneve" ? geneve_port : is_cloudstack(c.node) ? linux_vxlan_port : vxlan_port);
     };
     const auto& type = c.f.overlay.type;
     if (is_cloudstack(c.node))

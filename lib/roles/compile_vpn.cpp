@@ -5,6 +5,7 @@
 
 #include "roles/compile.hpp"
 #include "roles/vpn.hpp"
+#include "weft/model/fabric_file.hpp"
 #include "weft/model/nft.hpp"
 
 namespace weft::roles {

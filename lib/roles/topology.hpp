@@ -18,8 +18,8 @@ std::string dhcp6_path(const std::string& tenant, const std::string& network);
 std::string port_path(const std::string& tenant, const std::string& port);
 std::string node_path(const std::string& node, const std::string& object);
 
-// The UDP ports of tunnels, by IANA's registry.
-inline constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081;
+// The UDP ports of tunnels by IANA's registry, and that of VXLAN in the Linux kernel, which CloudStack's modifyvxlan.sh leaves as it is.
+inline constexpr std::uint16_t vxlan_port = 4789, geneve_port = 6081, linux_vxlan_port = 8472;
 
 bool has_role(const node&, const std::string& role);
 // Whether the node runs br-int and br-tun.

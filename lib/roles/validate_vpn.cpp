@@ -18,14 +18,14 @@ void check_key_file(findings& out, source_place place, const std::string& path, 
 }
 
 // Where packets to the endpoint would go: to one host, and the same one from everywhere.
-void check_endpoint(findings& out, const vpn_gateway& v, source_place place, const std::string& path, const std::string& text) {
+void check_endpoint(findings& out, const vpn_gateway& v, bool pool_is_sound, source_place place, const std::string& path, const std::string& text) {
     if (text.empty()) return;
     const auto endpoint = parse_endpoint(text);
     if (!endpoint) return out.error(place, path, text, "is no endpoint", "ADDRESS:PORT, or [ADDRESS]:PORT");
     const auto& a = endpoint->address;
     const bool one_host = is_unicast(host_prefix(a)) && !(a.is_v6() && (a.to_v6().is_link_local() || a.to_v6().is_v4_mapped()));
     if (!one_host) out.error(place, path, text, "is no address of a host that others reach", "a global or private unicast address");
-    else if (v.pool.contains(a)) out.error(place, path, text, "is in the pool, which is reached through the tunnel only", "an address outside " + v.pool.to_string());
+    else if (pool_is_sound && v.pool.contains(a)) out.error(place, path, text, "is in the pool, which is reached through the tunnel only", "an address outside " + v.pool.to_string());
 }
 
 // Whether it can be: hosts of a pool that cannot are not to be asked about.
@@ -67,8 +67,11 @@ bool check_pool(const fabric& f, const std::string& path, const vpn_gateway& v, 
         for (const auto& [name, p] : t.ports)
             for (const auto& pair : p.allowed_addresses) apart(pair.address, "an allowed address of " + tenant + ".ports." + name);
     }
-    for (const auto& way : vpn_gateways(f))
-        if (way.gateway != &v && way.gateway < &v) apart(way.gateway->pool, "nodes." + way.node + ".vpn.pool");
+    // Of two, the second one in name order is told of.
+    for (const auto& way : vpn_gateways(f)) {
+        if (way.gateway == &v) break;
+        apart(way.gateway->pool, "nodes." + way.node + ".vpn.pool");
+    }
     return true;
 }
 
@@ -90,8 +93,8 @@ void check_peers(const std::string& path, const vpn_gateway& v, bool pool_is_sou
             out.error(p.place, at + ".public-key", "", "is no public key", "base64 of 32 bytes, 44 characters, not all of them zero");
         if (!p.public_key_file.empty()) check_key_file(out, p.place, at + ".public-key-file", p.public_key_file);
         if (!p.preshared_key_file.empty()) check_key_file(out, p.place, at + ".preshared-key-file", p.preshared_key_file);
-        if (const auto it = secrets.find(p.public_key_file); it != secrets.end() && !p.public_key_file.empty())
-            out.error(p.place, at + ".public-key-file", p.public_key_file, "is the file of " + it->second, "a file with the peer's public key");
+        if (const auto secret = secrets.find(p.public_key_file); secret != secrets.end() && !p.public_key_file.empty())
+            out.error(p.place, at + ".public-key-file", p.public_key_file, "is the file of " + secret->second, "a file with the peer's public key");
         if (p.preshared_key_file == v.key_file && !v.key_file.empty())
             out.error(p.place, at + ".preshared-key-file", p.preshared_key_file, "is the file of the gateway's private key", "a file of its own");
         const auto& key = p.public_key.empty() ? p.public_key_file : p.public_key;
@@ -101,7 +104,7 @@ void check_peers(const std::string& path, const vpn_gateway& v, bool pool_is_sou
             check_host(out, p.place, at + ".address", v.pool, p.address);
             addresses.claim(p.address, p.place, at + ".address");
         }
-        check_endpoint(out, v, p.place, at + ".endpoint", p.endpoint);
+        check_endpoint(out, v, pool_is_sound, p.place, at + ".endpoint", p.endpoint);
     }
 }
 
@@ -125,8 +128,9 @@ void validate_vpn(const fabric& f, findings& out) {
         if (n.roles != std::set<std::string>{"vpn-gateway"} && !out.broken("nodes." + name + ".roles"))
             out.error(v.place, path, name, "is on a node that is not a VPN gateway alone: it forwards between its clients and the LAN", "roles: [vpn-gateway]");
         check_key_file(out, v.place, path + ".key-file", v.key_file);
-        check_endpoint(out, v, v.place, path + ".endpoint", v.endpoint);
-        check_peers(path, v, check_pool(f, path, v, out), out);
+        const bool pool_is_sound = check_pool(f, path, v, out);
+        check_endpoint(out, v, pool_is_sound, v.place, path + ".endpoint", v.endpoint);
+        check_peers(path, v, pool_is_sound, out);
         if (const auto nic = n.nics.find(vpn_device); nic != n.nics.end())
             out.error(nic->second.place, "nodes." + name + ".nics." + vpn_device, vpn_device, "is the name of the VPN's own device", "a NIC of another name");
         // What comes to a tunnel's port from others than tunnel endpoints is dropped.
@@ -138,9 +142,10 @@ void validate_vpn(const fabric& f, findings& out) {
             out.error(v.place, path, name, "has no address on an external network, where its clients want to go", "a NIC with an address there");
         if (way == ways.end()) continue;
         check_fixed(f, *way, path, out);
-        for (const auto& other : ways)
-            if (f.lab.internet && way->network == f.lab.router_lan && other.network == way->network && other.gateway < &v && other.gateway->port == v.port)
-                out.error(v.place, path + ".port", std::to_string(v.port), "is also that of nodes." + other.node + ".vpn, behind the same router of the lab", "a port of its own");
+        if (!f.lab.internet || way->network != f.lab.router_lan) continue;
+        for (auto other = ways.begin(); other != way; ++other)
+            if (other->network == way->network && other->gateway->port == v.port)
+                out.error(v.place, path + ".port", std::to_string(v.port), "is also that of nodes." + other->node + ".vpn, behind the same router of the lab", "a port of its own");
     }
     std::map<std::string, std::string> clients;
     for (const auto& [name, host] : f.lab.hosts) {

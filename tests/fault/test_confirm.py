@@ -3,13 +3,14 @@
 import contextlib
 import os
 import pathlib
+import random
 import re
 import signal
 import time
 
 import pytest
 
-from faults import PROGRAM, Node, assert_same, eventually
+from faults import EXHAUSTIVE, PROGRAM, SEED, Node, Run, assert_same, chosen, eventually
 
 
 @pytest.fixture(params=["controller", "network"])
@@ -73,6 +74,28 @@ def test_of_two_runs_at_once_the_second_is_refused_with_the_name_and_number_of_t
     assert "another weft is at work, pid 4711" in refused.stderr
     assert_same(node.seen(), states[node.name][0])
     eventually(lambda: node.apply(expect=None).returncode == 0, 15)
+
+
+@pytest.mark.parametrize("what", ["apply", "remove"])
+def test_while_a_run_is_in_the_middle_of_its_work_any_other_one_is_refused_with_its_number_and_touches_nothing(node, states, what):
+    prepare, verb, after = (node.remove, node.apply, states[node.name][1]) if what == "apply" else (node.apply, node.remove, states[node.name][0])
+    prepare()
+    points = [f"{kind} {n}" for kind, n in re.findall(r"weft: fault: log ([a-z]+) (\d+),", verb(fault="log journal 0; log nft 0").stderr)]
+    random.Random(f"{SEED} beside {node.name} {what}").shuffle(points)
+    for point in chosen(f"beside {node.name} {what}", points if EXHAUSTIVE else points[:1], 1):
+        prepare()
+        first = Run(node, node.words(what), f"stop {point}")
+        assert first.halted(), first.said()
+        before = node.seen()
+        others = [Run(node, words) for words in (node.words("apply"), node.words("remove"), [*node.words("apply"), "--confirm", 60], ["confirm"], ["rollback"], ["recover"])]
+        for refused in [other.result() for other in others]:  # each waits for a while
+            assert refused.returncode == 1 and f"another weft is at work, pid {first.process.pid} (weft)\n" in refused.stderr and refused.stdout == "", (point, refused)
+        assert_same(node.seen(), before)
+        first.go_on()
+        done = first.result()
+        assert done.returncode == 0, done.stderr
+        assert_same(node.seen(), after)
+        assert "nothing to recover" in node.weft("recover").stdout
 
 
 def test_rolled_back_by_hand_at_once(node, states):

@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import string
 import subprocess
 import time
@@ -16,6 +17,8 @@ PROGRAM = os.environ["WEFT_PROGRAM"]
 FABRICS = pathlib.Path(os.environ["WEFT_FABRICS"])
 NODES = ["controller", "network", "compute1", "compute2"]
 SWITCHES = ["network", "compute1", "compute2"]
+# Whoever ends the tests, as a limit of time does, ends them as Ctrl-C would: what stands is taken down.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def weft(*words, expect=0, timeout=120):

@@ -434,13 +434,17 @@ def test_bad_key_files_are_refused_with_their_place_and_nothing_is_touched(lab, 
 
 def test_bad_key_files_of_a_peer_are_refused_with_their_place_and_nothing_is_touched(lab, file):
     lab.run("vpn", "sh", "-c", "cd /var/lib/weft/keys; umask 077; cp vpn.key psk.key; cp psk.key psk-open.key; chmod 644 psk-open.key; echo nonsense >bad.key; "
-            "ln -sf psk.key psk-link.key; echo nonsense >bad.pub; head -c 100000 /dev/zero >long.pub; ln -sf laptop.pub link.pub")
+            "ln -sf psk.key psk-link.key; echo nonsense >bad.pub; head -c 100000 /dev/zero >long.pub; ln -sf laptop.pub link.pub; wg genkey >client.key; cp vpn.key copy.pub; "
+            "chmod 644 copy.pub; head -c 32 /dev/zero | base64 >zero.key; cp zero.key zero.pub")
+    client = lab.run("vpn", "cat", "/var/lib/weft/keys/client.key").stdout.strip()
     secret = lab.run("vpn", "cat", "/var/lib/weft/keys/psk.key").stdout.strip()
     before = stands(lab)
     line = next(i for i, l in enumerate(text().splitlines(), 1) if l.strip().startswith("laptop:"))
     for key, name, reason in (("preshared-key-file", "missing.key", "no such file"), ("preshared-key-file", "psk-open.key", "mode 0600 or 0400"),
                               ("preshared-key-file", "bad.key", "no key"), ("preshared-key-file", "psk-link.key", "symbolic link"),
-                              ("public-key-file", "missing.pub", "no such file"), ("public-key-file", "bad.pub", "no key"), ("public-key-file", "long.pub", "no key")):
+                              ("public-key-file", "missing.pub", "no such file"), ("public-key-file", "bad.pub", "no key"), ("public-key-file", "long.pub", "no key"),
+                              ("public-key-file", "zero.pub", "all of it is zero"), ("public-key-file", "client.key", "form of a private key"),
+                              ("public-key-file", "copy.pub", "the gateway's private key"), ("preshared-key-file", "zero.key", "all of it is zero")):
         path = f"/var/lib/weft/keys/{name}"
         if key == "public-key-file":
             bad = file(text().replace("/var/lib/weft/keys/laptop.pub", path))
@@ -450,10 +454,18 @@ def test_bad_key_files_of_a_peer_are_refused_with_their_place_and_nothing_is_tou
             done = lab.on("vpn", verb, file=bad, expect=1)
             assert reason in done.stderr.lower(), (key, name, done.stderr)
             assert name in done.stderr and f"{bad}:{line}:" in done.stderr and key in done.stderr and "nothing was changed" in done.stderr, done.stderr
-            assert_nowhere(secret, f"weft {verb}", (done.stdout + done.stderr).encode())
+            for each in (secret, client):
+                assert_nowhere(each, f"weft {verb}", (done.stdout + done.stderr).encode())
             assert "nonsense" not in done.stdout + done.stderr
         assert stands(lab) == before
     assert lab.writes("vpn") == NOTHING
+    # A preshared key that others may read is one that somebody took for the public one.
+    both = file(text().replace("keepalive: 25", "keepalive: 25, preshared-key-file: /var/lib/weft/keys/other.key")
+                .replace("laptop.pub", "other.pub"))
+    lab.run("vpn", "sh", "-c", "cd /var/lib/weft/keys; umask 077; wg genpsk >other.key; cp other.key other.pub; chmod 644 other.pub")
+    done = lab.on("vpn", "plan", file=both, expect=1)
+    assert "it has the preshared key of /var/lib/weft/keys/other.key" in done.stderr and f"{both}:{line}:" in done.stderr
+    assert_nowhere(lab.run("vpn", "cat", "/var/lib/weft/keys/other.key").stdout.strip(), "weft plan", (done.stdout + done.stderr).encode())
     # The twin that is sound: the same key in a file of its owner's alone is taken, and given up again.
     good = file(text().replace("keepalive: 25", "keepalive: 25, preshared-key-file: /var/lib/weft/keys/psk.key"))
     lab.on("vpn", "apply", file=good)
@@ -523,6 +535,19 @@ def test_a_clients_configuration_is_one_that_wg_takes(tmp_path):
     for key in (gateway, laptop):
         assert_nowhere(key.read_text().strip(), "a client's configuration", plain.encode())
     whole = weft("vpn", "client", file, "--peer", "laptop", "--key-file", laptop).stdout
-    assert f"PrivateKey = {laptop.read_text().strip()}" in whole
+    assert f"PrivateKey = {laptop.read_text().strip()}" in whole and "MTU = 1420\n" in whole
+    own = weft("vpn", "client", file, "--peer", "laptop", "--key-file", gateway, expect=1)
+    assert "gateway's own key" in own.stderr
+    assert_nowhere(gateway.read_text().strip(), "a client's configuration", (own.stdout + own.stderr).encode())
+    shared = tmp_path / "psk.key"
+    weft("vpn", "key", shared)
+    none = weft("vpn", "client", file, "--peer", "laptop", "--preshared-key-file", shared, expect=1)
+    assert "has no preshared key" in none.stderr
+    file.write_text(file.read_text().replace("keepalive: 25", f"keepalive: 25, preshared-key-file: {shared}"))
+    assert "# PresharedKey = that of" in weft("vpn", "client", file, "--peer", "laptop").stdout
+    assert f"\nPresharedKey = {shared.read_text().strip()}\n" in weft("vpn", "client", file, "--peer", "laptop", "--preshared-key-file", shared).stdout
+    (tmp_path / "laptop.pub").write_text(public + "\n")
+    file.write_text(file.read_text().replace("/var/lib/weft/keys/laptop.pub", str(tmp_path / "laptop.pub")))
+    assert f"whose public key is in {tmp_path / 'laptop.pub'}" in weft("vpn", "client", file, "--peer", "laptop", "--key-file", laptop, expect=1).stderr
     other = weft("vpn", "client", file, "--peer", "nobody", expect=1)
     assert "laptop" in other.stderr

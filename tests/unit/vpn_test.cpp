@@ -65,6 +65,9 @@ TEST_CASE("faults of a VPN gateway are refused with their place", "[vpn][validat
     for (const auto* nobody : {"0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "127.0.0.1:1", "'[fe80::1]:1'", "'[::ffff:192.0.2.1]:1'"})
         refused(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      endpoint: " + std::string(nobody)), "nodes.vpn.vpn.endpoint", "no address of a host");
     refused(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      endpoint: 10.8.0.7:51820"), "nodes.vpn.vpn.endpoint", "in the pool");
+    // A pool that cannot be is told alone, not at each address that would be in it.
+    const auto alone = roles::validate(parsed(changed(pool("0.0.0.0/0"), "keepalive: 25", "keepalive: 25, endpoint: '192.0.2.1:1'"), "two-servers.yaml"));
+    CHECK(std::count_if(alone.begin(), alone.end(), [](const diagnostic& d) { return d.severity == severity::error; }) == 1);
     for (const auto& [type, port] : {std::pair("vxlan", "4789"), std::pair("geneve", "6081")})
         refused(changed(beside("pool: 10.8.0.0/24", "pool: 10.8.0.0/24\n      port: " + std::string(port)), "type: gre", "type: " + std::string(type)), "nodes.vpn.vpn.port",
                 "port of the fabric's tunnels");

@@ -21,10 +21,6 @@ struct source_place {
     friend bool operator==(const source_place&, const source_place&) { return true; }  // never part of the value
 };
 
-struct fabric;
-// "FILE:LINE:COLUMN: PATH" of what stands at the path of a fabric file; PATH alone where that is not known.
-std::string with_place(const fabric&, const std::string& path);
-
 // Where every value of a fabric file stands, by the path that diagnostics use ("tenants.proj_one.ports.vm1.node"); a list's
 // item also by its value ("nodes.network.roles[network]"). A map or list stands where its key does. Empty when built in code.
 struct source_places {

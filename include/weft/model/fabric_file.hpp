@@ -13,6 +13,8 @@ namespace weft {
 struct parsed_fabric { weft::fabric fabric; std::vector<diagnostic> diagnostics; bool ok() const; };
 // `file` is for the diagnostics only.
 parsed_fabric parse_fabric(std::string_view text, const std::string& file);
+// "FILE:LINE:COLUMN: PATH" of what stands at the path of a fabric's file; PATH alone where that is not known.
+std::string with_place(const fabric&, const std::string& path);
 // Reads the file, then parses. A file that cannot be read is a diagnostic too.
 parsed_fabric load_fabric(const std::string& path);
 
