@@ -240,6 +240,7 @@ def test_a_confirm_that_is_killed_once_it_stands_on_disk_is_final_and_nothing_re
     killed(node, lambda **more: node.weft("confirm", **more), "kill journal 2")
     if restart:
         another_boot()
+        node.apply("--boot")  # which leaves a node alone that was never confirmed
     node.weft("recover")
     eventually(lambda: not there(node), 20)
     assert node.run("sh", "-c", "ls /var/lib/weft/*.unconfirmed", expect=None).stdout == ""
