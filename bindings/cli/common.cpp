@@ -95,6 +95,7 @@ fabric load(const options& o) {
 
 std::optional<fabric> fabric_of_this_lab() {
     std::ifstream in(lab_fabric);
+    if (!in && errno != ENOENT) throw exception(errno_error(errno, "read", lab_fabric));
     if (!in) return std::nullopt;
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     return fabric_from_json(text).value();

@@ -139,11 +139,13 @@ int print_report(const options& o, const apply::report& done, const char* nothin
                                 {"ovsdb_writes", done.ovsdb_writes},
                                 {"flow_writes", done.flow_writes},
                                 {"confirm_within", done.confirm_within},
+                                {"earlier_run", done.earlier_run},
                                 {"pending", boost::json::array(done.pending.begin(), done.pending.end())},
                                 {"quarantined", json_of(done.quarantined)},
                                 {"failed_checks", boost::json::array(done.failed_checks.begin(), done.failed_checks.end())}}));
         return 0;
     }
+    if (!done.earlier_run.empty()) std::printf("before: %s\n", done.earlier_run.c_str());
     tell_pending(done.pending);
     tell_quarantined(done.quarantined);
     for (const std::string& check : done.failed_checks)

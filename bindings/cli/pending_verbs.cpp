@@ -17,12 +17,13 @@ std::string subject(const apply::recovery& r) {
 }
 
 std::string sentence(const apply::recovery& r) {
+    const auto told = r.told.empty() ? "" : "; " + r.told;
     switch (r.what) {
         case kind::nothing: return "nothing to recover";
-        case kind::undone: return subject(r) + " is undone: the host is as it was before";
-        case kind::finished: return subject(r) + " is final";
+        case kind::undone: return subject(r) + " is undone: the host is as it was before" + told;
+        case kind::finished: return subject(r) + " is final" + told;
         case kind::waiting: return subject(r) + " waits to be confirmed for " + std::to_string(r.seconds_left) + " s more: weft confirm, or weft rollback";
-        case kind::other_boot: return subject(r) + " was cut off by a restart of the machine, and is not taken up again";
+        case kind::other_boot: return subject(r) + " was cut off by a restart of the machine, and is not taken up again" + told;
         case kind::unreadable: return r.told;
     }
     return "";

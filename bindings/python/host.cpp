@@ -24,6 +24,7 @@ py::dict to_dict(const apply::report& done) {
     out["quarantined"] = quarantined;
     out["failed_checks"] = done.failed_checks;
     out["confirm_within"] = done.confirm_within;
+    out["earlier_run"] = done.earlier_run;
     return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <system_error>
 #include <thread>
 
 #include "weft/probe/probe.hpp"
@@ -33,9 +34,14 @@ public:
     }
 
     std::vector<check_outcome> all() {
-        std::thread beside([&] { arps(); });
+        std::thread beside;
+        try {
+            beside = std::thread([&] { arps(); });
+        } catch (const std::system_error&) {
+            arps();  // with no thread to be had it takes longer
+        }
         others();
-        beside.join();
+        if (beside.joinable()) beside.join();
         return std::move(out_);
     }
 

@@ -63,7 +63,8 @@ drift_book::times drift_book::pause(unsigned strikes) {
 }
 
 void drift_book::say(entry& e, drift_state state, const std::string& detail) {
-    const auto text = e.difference.to_string() + "\n" + detail;
+    auto text = e.difference.to_string() + "\n" + detail;
+    for (const auto& line : e.difference.details()) text += "\n" + line;
     if (e.told == state && e.told_text == text) return;
     e.told = state;
     e.told_text = text;

@@ -49,12 +49,22 @@ report report_since(const counters& start, const plan& p) {
 
 report nothing_done(const plan& p) { return report_since({}, p); }
 
-// The host's lock, after what an earlier run left has been ended.
-result<host_lock> take_host(const place& where) {
+// Runs under the host's lock, after what an earlier run left has been ended; what became of that is told with whatever comes of this one.
+result<report> under_lock(const place& where, const std::function<result<report>()>& run) {
     auto lock = host_lock::take(where);
-    if (!lock) return lock;
-    if (auto ok = end_earlier_run(where); !ok) return ok.error();
-    return lock;
+    if (!lock) return lock.error();
+    const auto earlier = end_earlier_run(where);
+    if (!earlier) return earlier.error();
+    const auto database = held_database(where);
+    auto done = run();
+    if (earlier->empty()) return done;
+    if (done) {
+        done->earlier_run = *earlier;
+        return done;
+    }
+    auto e = done.error();
+    e.detail += (e.detail.empty() ? "" : "; ") + std::string("before it: ") + *earlier;
+    return e;
 }
 
 result<transaction> begin(const place& where, const journal_header& h, const plan& p) {
@@ -161,48 +171,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
     }
 }
 
-}  // namespace
-
-result<report> execute(const place& where, const plan& p) {
-    if (p.empty()) return nothing_done(p);
-    auto lock = take_host(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
-    return run_once(where, header_for("apply", p.fabric, p.node), p);
-}
-
-result<report> apply(const place& where, const host_state& wanted) {
-    return apply(where, [&]() -> result<host_state> { return wanted; });
-}
-
-result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const say& caller) {
-    auto lock = take_host(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
-    const auto state = wanted();
-    if (!state) return state.error();
-    return apply_locked(where, *state, caller);
-}
-
-result<report> change(const place& where, const host_state& from, const host_state& to) {
-    auto lock = take_host(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
-    host_state wanted = to;
-    for (;;) {
-        auto p = diff(from, wanted);
-        if (!p) return p.error();
-        if (p->empty()) return nothing_done(*p);
-        std::vector<ovs::refused_flow> refused;
-        auto done = run_once(where, header_for("apply", p->fabric, p->node), *p, &refused);
-        if (done || !quarantine(wanted, refused)) return done;
-    }
-}
-
-result<report> remove(const place& where, const std::string& fabric, const std::string& node, const say& caller) {
-    auto lock = take_host(where);
-    if (!lock) return lock.error();
-    const auto database = held_database(where);
+result<report> remove_locked(const place& where, const std::string& fabric, const std::string& node, const say& caller) {
     host_state nothing;
     nothing.fabric = fabric;
     nothing.node = node;
@@ -219,6 +188,43 @@ result<report> remove(const place& where, const std::string& fabric, const std::
     if (auto ok = renew_memory(header); !ok) return ok.error();
     make_final(where, header, {});
     return nothing_done(*p);
+}
+
+}  // namespace
+
+result<report> execute(const place& where, const plan& p) {
+    if (p.empty()) return nothing_done(p);
+    return under_lock(where, [&] { return run_once(where, header_for("apply", p.fabric, p.node), p); });
+}
+
+result<report> apply(const place& where, const host_state& wanted) {
+    return apply(where, [&]() -> result<host_state> { return wanted; });
+}
+
+result<report> apply(const place& where, const std::function<result<host_state>()>& wanted, const say& caller) {
+    return under_lock(where, [&]() -> result<report> {
+        const auto state = wanted();
+        if (!state) return state.error();
+        return apply_locked(where, *state, caller);
+    });
+}
+
+result<report> change(const place& where, const host_state& from, const host_state& to) {
+    return under_lock(where, [&]() -> result<report> {
+        host_state wanted = to;
+        for (;;) {
+            auto p = diff(from, wanted);
+            if (!p) return p.error();
+            if (p->empty()) return nothing_done(*p);
+            std::vector<ovs::refused_flow> refused;
+            auto done = run_once(where, header_for("apply", p->fabric, p->node), *p, &refused);
+            if (done || !quarantine(wanted, refused)) return done;
+        }
+    });
+}
+
+result<report> remove(const place& where, const std::string& fabric, const std::string& node, const say& caller) {
+    return under_lock(where, [&] { return remove_locked(where, fabric, node, caller); });
 }
 
 }  // namespace weft::apply

@@ -293,9 +293,15 @@ result<std::optional<found_journal>> read_journal(const place& where) {
         auto steps = plan_from_json(std::string(body->as_object().at("plan").as_string()));
         if (!steps) return unreadable(path, "its plan is none: " + steps.error().message());
         found.plan = std::move(*steps);
-        while (std::getline(file, line)) {
-            const auto next = parsed(line);
-            if (next) take(found, next->as_object());
+        for (std::size_t number = 3; std::getline(file, line) && !file.eof(); ++number) {
+            if (const auto next = parsed(line)) {
+                take(found, next->as_object());
+                continue;
+            }
+            found.damaged = number;
+            found.complete = false;
+            found.deadline.reset();
+            for (std::size_t i = 0; i < found.plan.steps.size(); ++i) found.begun.insert(i);
         }
         return found;
     } catch (const std::exception& e) {
@@ -336,8 +342,10 @@ journal_watch::kind journal_watch::read() {
     }
     file.seekg(records_);
     std::optional<std::int64_t> deadline;
-    while (std::getline(file, line)) {
+    while (std::getline(file, line) && !file.eof()) {
         const auto one = parsed(line);
+        // Damaged: see read_journal. It is due at once.
+        if (!one) deadline.reset();
         if (!one) continue;
         if (const auto* until = one->as_object().if_contains("pending")) deadline = until->is_int64() ? until->as_int64() : 0;
         // Nobody can confirm it any more, or somebody has: it is due once whoever undoes or ends it has gone.

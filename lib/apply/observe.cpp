@@ -38,14 +38,15 @@ std::string device_of(const std::string& key) {
 }
 
 // `all`: also what nobody asked for, because it has to be known to be made again.
-result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted, bool all, const std::vector<service>& ours) {
+result<namespace_state> observe_namespace(const netlink::namespace_handle& handle, const namespace_state& wanted, bool all, const std::vector<service>& ours,
+                                          remembered_keys& remembered) {
     namespace_state seen;
     seen.name = wanted.name;
     auto session = netlink::session::open(handle);
     if (!session) return session.error();
     const bool features = all || std::any_of(wanted.links.begin(), wanted.links.end(), [](const link& l) { return !l.features.empty(); });
     if (auto r = session->links(features)) seen.links = std::move(*r); else return r.error();
-    if (auto ok = read_wireguard_links(handle, seen, wanted, ours); !ok) return ok.error();
+    if (auto ok = read_wireguard_links(handle, seen, wanted, ours, remembered); !ok) return ok.error();
     if (auto r = session->addresses()) seen.addresses = std::move(*r); else return r.error();
     if (auto r = session->routes()) seen.routes = std::move(*r); else return r.error();
     if (auto r = session->rules()) seen.rules = std::move(*r); else return r.error();
@@ -147,6 +148,7 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
     if (!known) return known.error();
 
     const index wanted_namespaces(wanted.namespaces);
+    remembered_keys remembered(wanted.fabric, wanted.node);
     for (const auto& name : names) {
         namespace_state nothing;
         nothing.name = name;
@@ -165,7 +167,7 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
         // One entry for all that is read there: a look at a node is to take no more than a few milliseconds.
         if (handle) {
             const auto entered = netlink::run_in(*handle, [&]() -> result<void> {
-                state = observe_namespace(*handle, want ? *want : nothing, goes, *known);
+                state = observe_namespace(*handle, want ? *want : nothing, goes, *known, remembered);
                 return {};
             });
             if (!entered) state = entered.error();
@@ -209,11 +211,13 @@ result<host_state> observe(const place& where, const host_state& wanted) {
         const auto mark = b.external_ids.find(ovs::mark_fabric);
         return mark != b.external_ids.end() && mark->second == wanted.fabric;
     });
-    if (concerned && !ovs::vswitchd_runs(where.ovs_rundir)) {
-        return error{errc::unavailable, "plan", "ovs-vswitchd of " + where.ovs_rundir,
-                     "it does not run: no control socket ovs-vswitchd.PID.ctl answers there; nothing was changed", 0};
-    }
     if (concerned) {
+        if (auto ok = ovs::vswitchd_runs(where.ovs_rundir); !ok) {
+            auto e = ok.error();
+            e.operation = "plan", e.object = "ovs-vswitchd of " + where.ovs_rundir;
+            e.detail += (e.detail.empty() ? "" : "; ") + std::string("nothing was changed");
+            return e;
+        }
         const auto version = ovs::vswitchd_version(where.ovs_rundir);
         if (!version) return version.error();
         if (auto ok = ovs::check_version(*version); !ok) return ok.error();

@@ -29,15 +29,26 @@ error nothing_waits(const char* operation, const place& where) {
     return {errc::not_found, operation, journal_path(where), "no change waits to be confirmed; nothing was changed", 0};
 }
 
+// The end of a journal: it goes, or is kept for whoever wants to know what damaged it. What is told of that.
+result<std::string> end_journal(const place& where, const found_journal& found, journal& log) {
+    if (found.damaged == 0) {
+        if (auto ok = log.close(); !ok) return ok.error();
+        return std::string();
+    }
+    const auto kept = set_aside(where);
+    if (!kept) return kept.error();
+    return "line " + std::to_string(found.damaged) + " of the journal was damaged; it is kept as " + *kept;
+}
+
 // What cannot be undone is told, and the journal stays: the next one goes on, until it can or a person gives up on it (discard_journal).
-result<void> undo(const place& where, const found_journal& found, const std::string& why) {
+result<std::string> undo(const place& where, const found_journal& found, const std::string& why) {
     auto log = journal::resume(where);
     if (!log) return log.error();
     if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
     const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
     if (!remains) return remains.error();
-    if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok;
-    if (remains->empty()) return log->close();
+    if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok.error();
+    if (remains->empty()) return end_journal(where, found, *log);
     return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
                  "undone, but for these:" + *remains + "\n  the journal is kept: weft recover tries again, weft recover --discard gives up on it", 0};
 }
@@ -63,33 +74,32 @@ bool confirmed(const found_journal& found) { return finished(found) && found.hea
 bool waits(const found_journal& found) { return found.deadline && !found.complete && !found.undoing && boottime_now() < *found.deadline; }
 
 // All had been done, effects too, and was seen to be as wanted; what the node is to remember may not have been written.
-result<void> finish(const place& where, const found_journal& found) {
-    if (auto ok = renew_memory(found.header); !ok) return ok;
+result<std::string> finish(const place& where, const found_journal& found) {
+    if (auto ok = renew_memory(found.header); !ok) return ok.error();
     make_final(where, found.header, found.plan.steps);
     auto log = journal::resume(where);
     if (!log) return log.error();
-    return log->close();
+    return end_journal(where, found, *log);
 }
 
 // Which settings were found stays known: whoever makes the node anew, or takes weft off, gives them back. That the node is to be made anew
 // outlives the journal, until it is.
-result<void> drop_other_boot(const place& where, const found_journal& found) {
+result<std::string> drop_other_boot(const place& where, const found_journal& found) {
     const auto& h = found.header;
     if (confirmed(found)) make_final(where, h, found.plan.steps);  // which forgets runs that were cut off
-    if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok;
+    if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok.error();
     if (!confirmed(found))
-        if (auto ok = restore_memory(h, false); !ok) return ok;
+        if (auto ok = restore_memory(h, false); !ok) return ok.error();
     auto log = journal::resume(where);
     if (!log) return log.error();
-    return log->close();
+    return end_journal(where, found, *log);
 }
-
 
 const char* interrupted = "the run was interrupted";
 const char* unconfirmed = "it was not confirmed in time";
 
-recovery about(recovery::kind what, const found_journal& found) {
-    return {what, found.header.verb, found.header.fabric, found.header.node, 0, {}};
+recovery about(recovery::kind what, const found_journal& found, std::string told = {}) {
+    return {what, found.header.verb, found.header.fabric, found.header.node, 0, std::move(told)};
 }
 
 // What becomes of the journal that read_journal gave.
@@ -104,8 +114,9 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
     if (!*found) return recovery{};
     const auto& f = **found;
     if (!f.this_boot) {
-        if (auto ok = drop_other_boot(where, f); !ok) return ok.error();
-        return about(recovery::kind::other_boot, f);
+        auto told = drop_other_boot(where, f);
+        if (!told) return told.error();
+        return about(recovery::kind::other_boot, f, std::move(*told));
     }
     if (waits(f)) {
         if (auto ok = ensure_guardian(where); !ok) return ok.error();
@@ -114,11 +125,13 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
         return r;
     }
     if (finished(f)) {
-        if (auto ok = finish(where, f); !ok) return ok.error();
-        return about(recovery::kind::finished, f);
+        auto told = finish(where, f);
+        if (!told) return told.error();
+        return about(recovery::kind::finished, f, std::move(*told));
     }
-    if (auto ok = undo(where, f, f.deadline ? unconfirmed : interrupted); !ok) return ok.error();
-    return about(recovery::kind::undone, f);
+    auto told = undo(where, f, f.deadline ? unconfirmed : interrupted);
+    if (!told) return told.error();
+    return about(recovery::kind::undone, f, std::move(*told));
 }
 
 // Confirm and rollback are of a change that waits, in this boot.
@@ -145,7 +158,7 @@ const char* to_string(recovery::kind what) noexcept {
     return "";
 }
 
-result<void> end_earlier_run(const place& where) {
+result<std::string> end_earlier_run(const place& where) {
     const auto found = read_journal(where);
     if (found && *found && (*found)->this_boot && waits(**found))
         return error{errc::busy, "begin", (*found)->header.fabric + " on " + (*found)->header.node,
@@ -154,7 +167,17 @@ result<void> end_earlier_run(const place& where) {
                      0};
     const auto ended = end_of(where, found);
     if (!ended) return ended.error();
-    return {};
+    const auto run = ended->verb + " of " + ended->fabric + " on " + ended->node;
+    const auto told = ended->told.empty() ? "" : ": " + ended->told;
+    switch (ended->what) {
+        case recovery::kind::undone: return run + ", which had not come to its end, was undone" + told;
+        case recovery::kind::finished: return run + ", which had been done, was made final" + told;
+        case recovery::kind::other_boot: return run + " was cut off by a restart of the machine" + told;
+        case recovery::kind::unreadable: return ended->told;
+        case recovery::kind::waiting:
+        case recovery::kind::nothing: break;
+    }
+    return std::string();
 }
 
 result<recovery> recover(const place& where) {
@@ -193,8 +216,9 @@ result<recovery> confirm(const place& where) {
     if (auto ok = log->complete(true); !ok) return ok.error();
     // Only now, as a change that is undone after all needs its leases; and before the journal goes, as whoever finds it does the rest.
     make_final(where, found->header, found->plan.steps);
-    if (auto ok = log->close(); !ok) return ok.error();
-    return about(recovery::kind::finished, *found);
+    auto told = end_journal(where, *found, *log);
+    if (!told) return told.error();
+    return about(recovery::kind::finished, *found, std::move(*told));
 }
 
 result<recovery> rollback(const place& where) {
@@ -203,8 +227,9 @@ result<recovery> rollback(const place& where) {
     auto found = waiting_change(where, "roll back");
     if (!found) return found.error();
     if (confirmed(*found)) return nothing_waits("roll back", where);
-    if (auto ok = undo(where, *found, "it was rolled back"); !ok) return ok.error();
-    return about(recovery::kind::undone, *found);
+    auto told = undo(where, *found, "it was rolled back");
+    if (!told) return told.error();
+    return about(recovery::kind::undone, *found, std::move(*told));
 }
 
 result<std::vector<std::pair<std::string, std::string>>> remembered_nodes() {

@@ -233,6 +233,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
 }
 
 error transaction::take_back(error why) {
+    const auto told = [&why](const std::string& words) { why.detail += (why.detail.empty() ? "" : " ") + words; };
     (void)journal_.undoing(why.message());  // a full disk does not keep the host from getting its old state again
     if (!exec_) exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->undoing = true;
@@ -247,10 +248,10 @@ error transaction::take_back(error why) {
     else remains += "\n  the host could not be read back: " + seen.error().message();
     if (const auto memory = restore_memory(header_, remains.empty()); !memory) remains += "\n  not undone: " + memory.error().message();
     if (!remains.empty()) {
-        why.detail += " (undone, but for these:" + remains + "\n  the journal is kept: weft recover tries again)";
+        told("(undone, but for these:" + remains + "\n  the journal is kept: weft recover tries again)");
         return why;
     }
-    why.detail += done_.size() == steps.size() ? " (all steps were undone)" : " (all earlier steps were undone)";
+    told(done_.size() == steps.size() ? "(all steps were undone)" : "(all earlier steps were undone)");
     if (const auto end = journal_.close(); !end) why.detail += "; " + end.error().message();
     return why;
 }

@@ -6,6 +6,7 @@
 #include "apply/executor.hpp"
 #include "core/fault.hpp"
 #include "model/index.hpp"
+#include "weft/apply/apply.hpp"
 #include "weft/core/secret.hpp"
 #include "weft/model/fabric_file.hpp"
 #include "weft/netlink/key_file.hpp"
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace weft::apply {
 namespace {
@@ -34,6 +36,12 @@ void adopt_files(wireguard_options& seen, const wireguard_options& wanted) {
         if (have == seen.peers.end()) return;
         if (have->public_key == w.public_key && have->preshared == w.preshared) have->preshared_file = w.preshared_file;
     }
+}
+
+void adopt_files(wireguard_options& seen, remembered_keys& keys) {
+    if (!seen.public_key.empty() && seen.key_file.empty()) seen.key_file = keys.of_public(seen.public_key);
+    for (auto& p : seen.peers)
+        if (!p.preshared.empty() && p.preshared_file.empty()) p.preshared_file = keys.of_preshared(p.preshared);
 }
 
 service wireguard_go(const std::string& device, const std::string& space) {
@@ -66,7 +74,33 @@ link plain(link l) {
 
 std::string wireguard_go_name(const std::string& device) { return "wireguard-" + device; }
 
-result<void> read_wireguard_links(const netlink::namespace_handle& at, namespace_state& seen, const namespace_state& wanted, const std::vector<service>& ours) {
+void remembered_keys::read() {
+    if (std::exchange(read_, true)) return;
+    const auto f = remembered_fabric(fabric_, node_);
+    const auto node = f ? f->nodes.find(node_) : decltype(f->nodes.find(node_))();
+    if (!f || node == f->nodes.end() || !node->second.vpn) return;
+    const auto& vpn = *node->second.vpn;
+    if (const auto key = netlink::read_key_file(vpn.key_file)) private_[to_base64(public_half(*key))] = vpn.key_file;
+    for (const auto& [name, peer] : vpn.peers) {
+        if (peer.preshared_key_file.empty()) continue;
+        if (const auto key = netlink::read_key_file(peer.preshared_key_file)) preshared_[fingerprint(*key)] = peer.preshared_key_file;
+    }
+}
+
+std::string remembered_keys::of_public(const std::string& half) {
+    read();
+    const auto at = private_.find(half);
+    return at == private_.end() ? std::string() : at->second;
+}
+
+std::string remembered_keys::of_preshared(const std::string& fingerprint) {
+    read();
+    const auto at = preshared_.find(fingerprint);
+    return at == preshared_.end() ? std::string() : at->second;
+}
+
+result<void> read_wireguard_links(const netlink::namespace_handle& at, namespace_state& seen, const namespace_state& wanted, const std::vector<service>& ours,
+                                  remembered_keys& keys) {
     const index wanted_links(wanted.links);
     for (auto& l : seen.links) {
         const auto* tun = std::get_if<tun_options>(&l.options);
@@ -86,8 +120,10 @@ result<void> read_wireguard_links(const netlink::namespace_handle& at, namespace
             if (!read) return read.error();
             l.options = std::move(*read);
         } else continue;
+        auto& device = std::get<wireguard_options>(l.options);
         if (const auto* w = wanted_links.like(l))
-            if (const auto* device = std::get_if<wireguard_options>(&w->options)) adopt_files(std::get<wireguard_options>(l.options), *device);
+            if (const auto* named = std::get_if<wireguard_options>(&w->options)) adopt_files(device, *named);
+        if (l.group == weft_link_group) adopt_files(device, keys);
     }
     return {};
 }

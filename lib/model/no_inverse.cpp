@@ -3,6 +3,7 @@
 // kernel or the switch forgets, connections. Said before anything runs. Pure.
 #include "model/no_inverse.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "model/effects.hpp"
@@ -53,17 +54,36 @@ private:
         return {};
     }
 
+    // Keys are told by the files that hold them: one that is in no file goes for good.
+    static std::string lost_keys(const link& before, const link* now) {
+        const auto* was = std::get_if<wireguard_options>(&before.options);
+        if (was == nullptr) return {};
+        const auto* is = now == nullptr ? nullptr : std::get_if<wireguard_options>(&now->options);
+        if (!was->public_key.empty() && was->key_file.empty() && (is == nullptr || is->public_key != was->public_key))
+            return "its private key is lost: no file is known that has it";
+        for (const auto& p : was->peers) {
+            if (p.preshared.empty() || !p.preshared_file.empty()) continue;
+            const bool stays = is != nullptr && std::any_of(is->peers.begin(), is->peers.end(), [&](const wireguard_peer& o) {
+                return o.public_key == p.public_key && o.preshared == p.preshared;
+            });
+            if (!stays) return "the preshared key of peer " + p.public_key + " is lost: no file is known that has it";
+        }
+        return {};
+    }
+
     std::string said(const step& s, const link& before) const {
         constexpr std::uint32_t least_for_ipv6 = 1280;
         if (removal(s)) {
             if (std::holds_alternative<tun_options>(before.options))
                 return "a guest that has the tap open must open it again; what others set on it (qdiscs, addresses, routes) is lost";
-            return "what others set on it (addresses, routes, qdiscs) and its counters are lost";
+            const auto lost = lost_keys(before, nullptr);
+            return (lost.empty() ? "" : lost + "; ") + "what others set on it (addresses, routes, qdiscs) and its counters are lost";
         }
         if (!change(s) || made_.contains({s.scope, before.name})) return {};
         const auto& now = std::get<link>(*s.after);
         std::string text;
         const auto say = [&](const std::string& words) { text += (text.empty() ? "" : "; ") + words; };
+        if (const auto lost = lost_keys(before, &now); !lost.empty()) say(lost);
         const bool foreign = std::holds_alternative<physical_options>(before.options) && before.group != weft_link_group;
         if (!before.up && now.up && foreign && before.index != 0) say("a later removal of weft leaves it up");
         if (before.up && !now.up) say("routes that others have through it are lost, and IPv6 addresses");

@@ -236,7 +236,7 @@ std::vector<std::uint8_t> runner::output() {
     if (batch_.empty()) {
         done_ = true;
         for (; next_ < changes_.size(); ++next_)
-            results_[next_] = error{errc::outcome_unknown, operation_name(changes_[next_]), object_of(next_), "not sent", 0};
+            results_[next_] = error{errc::outcome_unknown, operation_name(changes_[next_]), object_of(next_), failure_.empty() ? "not sent" : "not sent: " + failure_, 0};
         return {};
     }
     std::vector<std::uint8_t> bytes;
@@ -289,6 +289,7 @@ void runner::input(wire::byte_span datagram) {
 }
 
 void runner::fail(const std::string& detail) {
+    failure_ = detail;
     for (auto& r : batch_) {
         if (!r.answered && r.kind == request::write)
             fail_change(r.change, {errc::outcome_unknown, operation_name(changes_[r.change]), object_of(r.change), detail, 0});

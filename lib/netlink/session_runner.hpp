@@ -70,6 +70,7 @@ private:
     std::vector<namespace_handle> peers_;           // open until the batch that names them is answered
     std::set<std::size_t> with_features_;           // changes whose features are still to be set
     bool stopped_ = false;
+    std::string failure_;  // of the transport: why nothing more is sent
     bool done_ = false;
 };
 

@@ -89,12 +89,12 @@ result<void> cut_denied_connections(const std::string& rundir, const std::string
     const auto end = openflow_connection::clock::now() + deadline;
     const std::string table = datapath == "netdev" ? "netdev@ovs-netdev" : "system@ovs-system";
     const auto control = vswitchd_socket(rundir);
-    if (control.empty()) return error{errc::unavailable, operation, bridge, "no ovs-vswitchd answers in " + rundir, 0};
+    if (!control) return control.error();
     std::optional<openflow_connection> to_bridge;
     for (const auto zone : zones) {
         if (zone == 0) continue;
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - openflow_connection::clock::now());
-        auto dump = ask_vswitchd(control, "dpctl/dump-conntrack", {table, fmt::format("zone={}", zone)}, left);
+        auto dump = ask_vswitchd(*control, "dpctl/dump-conntrack", {table, fmt::format("zone={}", zone)}, left);
         if (!dump) return dump.error();
         const auto actions = fmt::format("load:{}->NXM_NX_REG6[],load:0x{:x}->NXM_NX_REG7[],clone(resubmit(,{})),resubmit(,{})", zone, asking,
                                          ask_sender_table, ask_receiver_table);

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 
 namespace weft::ovs {
 namespace {
@@ -22,9 +23,10 @@ constexpr const char* operation = "ask ovs-vswitchd";
 
 }  // namespace
 
-std::string vswitchd_socket(const std::string& rundir) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(rundir, ignored)) {
+result<std::string> vswitchd_socket(const std::string& rundir) {
+    std::error_code problem;
+    std::optional<error> kept_out;
+    for (const auto& entry : std::filesystem::directory_iterator(rundir, problem)) {
         const auto name = entry.path().filename().string();
         if (name.find("vswitchd") == std::string::npos || !name.ends_with(".ctl")) {
             continue;
@@ -32,13 +34,26 @@ std::string vswitchd_socket(const std::string& rundir) {
         // A full backlog is a daemon that is there.
         const auto connected = connect_unix(entry.path(), operation);
         if (connected || connected.error().errnum == EAGAIN) {
-            return entry.path();
+            return std::string(entry.path());
+        }
+        // That one of a dead daemon is left says nothing; that none can be asked does.
+        if (connected.error().code != errc::unavailable) {
+            kept_out = connected.error();
         }
     }
-    return {};
+    if (problem && problem != std::errc::no_such_file_or_directory && problem != std::errc::not_a_directory) {
+        return errno_error(problem.value(), operation, rundir);
+    }
+    if (kept_out) {
+        return *kept_out;
+    }
+    return error{errc::unavailable, operation, rundir, "it does not run: no control socket ovs-vswitchd.PID.ctl answers there", 0};
 }
 
-bool vswitchd_runs(const std::string& rundir) { return !vswitchd_socket(rundir).empty(); }
+result<void> vswitchd_runs(const std::string& rundir) {
+    const auto socket = vswitchd_socket(rundir);
+    return socket ? result<void>() : socket.error();
+}
 
 result<std::string> ask_vswitchd(const std::string& control_socket, const std::string& command, const std::vector<std::string>& arguments,
                                  std::chrono::milliseconds deadline) {
@@ -102,8 +117,8 @@ void let_vswitchd_take_frames(const std::string& rundir) {
     // have looked at the ports before the call.
     constexpr int rounds = 4;
     const auto socket = vswitchd_socket(rundir);
-    for (int i = 0; i < rounds && !socket.empty(); ++i)
-        if (!ask_vswitchd(socket, "version", {}, std::chrono::seconds(1))) return;
+    for (int i = 0; i < rounds && socket; ++i)
+        if (!ask_vswitchd(*socket, "version", {}, std::chrono::seconds(1))) return;
 }
 
 }  // namespace weft::ovs

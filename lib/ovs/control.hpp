@@ -10,8 +10,9 @@
 
 namespace weft::ovs {
 
-// The control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) that takes connections; "" where none does.
-std::string vswitchd_socket(const std::string& rundir);
+// The control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) that takes connections. Errors: unavailable
+// where none does, and what keeps weft from asking one.
+result<std::string> vswitchd_socket(const std::string& rundir);
 
 // The text that a command answers. Equivalent to: ovs-appctl -t SOCKET COMMAND ARGUMENT...
 // Errors: unavailable (nothing listens, or it hung up), timed_out, protocol_error with vswitchd's own words.

@@ -180,7 +180,12 @@ database& database::operator=(database&&) noexcept = default;
 database::~database() = default;
 
 result<database> database::connect(const std::string& rundir, std::chrono::milliseconds deadline) {
-    auto thread = worker::instance();
+    std::shared_ptr<worker> thread;
+    try {
+        thread = worker::instance();
+    } catch (const exception& e) {
+        return e.error();
+    }
     auto target = thread->attach(rundir + "/db.sock");
     database db(std::unique_ptr<impl>(new impl{std::move(thread), std::move(target), unique_fd()}));
     connect_operation op("connect to database", after(deadline));

@@ -5,11 +5,14 @@
 
 #include "idl_shim.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "entropy.h"
 #include "fatal-signal.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -21,6 +24,25 @@
 
 // ARRAY_SIZE of util.h refuses some of the arrays below, so this is the plain one.
 #define COUNT(ARRAY) (sizeof(ARRAY) / sizeof *(ARRAY))
+
+// In place of the library's own, which opens /dev/urandom anew in each thread that needs a random number, and ends the program where it
+// cannot, as with no descriptor left. The kernel's call needs none, and does not fail once the machine has started.
+int get_entropy(void *buffer, size_t n) {
+    for (size_t have = 0; have < n;) {
+        const ssize_t more = getrandom((char *) buffer + have, n - have, 0);
+        if (more < 0 && errno != EINTR) {
+            return errno;
+        }
+        have += more > 0 ? (size_t) more : 0;
+    }
+    return 0;
+}
+
+void get_entropy_or_die(void *buffer, size_t n) {
+    if (get_entropy(buffer, n) != 0) {
+        abort();
+    }
+}
 
 static void init_once(void) {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGSEGV};

@@ -53,8 +53,8 @@ bool has(const fault& f, const release& r) {
 
 result<std::string> vswitchd_version(const std::string& rundir) {
     const auto socket = vswitchd_socket(rundir);
-    if (socket.empty()) return error{errc::unavailable, "ask for version", rundir, "no ovs-vswitchd answers there", 0};
-    auto said = ask_vswitchd(socket, "version", {}, std::chrono::seconds(5));
+    if (!socket) return socket.error();
+    auto said = ask_vswitchd(*socket, "version", {}, std::chrono::seconds(5));
     if (!said) return said;
     // "ovs-vswitchd (Open vSwitch) 3.1.0", more lines with DPDK.
     const auto start = said->find(") ");

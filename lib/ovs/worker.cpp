@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
+#include <system_error>
 #include <vector>
 
 namespace weft::ovs {
@@ -103,8 +104,17 @@ worker::worker() {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { loop(); });
+    std::optional<error> failure;
+    try {
+        thread_ = std::thread([this] { loop(); });
+    } catch (const std::system_error& e) {
+        failure = errno_error(e.code().value(), "start the database worker", "thread");
+    }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (failure) {
+        ::close(event_);
+        throw exception(*failure);
+    }
 }
 
 worker::~worker() {

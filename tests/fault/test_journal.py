@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from faults import Node, assert_same
+from faults import Node, assert_same, eventually
 
 PATH = "/var/lib/weft/journal"
 
@@ -66,6 +66,67 @@ def test_a_damaged_one_is_kept_aside_and_the_node_becomes_what_it_was_last_made_
     assert node.run("sh", "-c", f"ls {PATH}.kept-*").stdout != ""
     # The removal had taken the memory of the fabric with it, or not yet: the host is all of one or all of the other.
     assert_same(node.seen(), *states["compute1"])
+
+
+def spoiled(text, number):
+    """The text with a letter of that line changed; lines are counted from 1."""
+    lines = text.split("\n")
+    middle = len(lines[number - 1]) // 2
+    lines[number - 1] = lines[number - 1][:middle] + "#" + lines[number - 1][middle + 1:]
+    return "\n".join(lines)
+
+
+def kept_aside(node, told, number):
+    assert f"line {number} of the journal was damaged; it is kept as {PATH}.kept-1" in told
+    assert node.run("test", "-e", PATH, expect=None).returncode == 1
+    assert node.run("stat", "-c", "%a", PATH + ".kept-1").stdout.strip() == "600"
+
+
+@pytest.mark.parametrize("which", ["the first", "one between", "the last"])
+def test_a_record_behind_the_plan_that_is_damaged_is_told_and_all_that_the_plan_names_is_taken_back(node, states, which):
+    text = interrupted(node)
+    last = text.count("\n")
+    assert last >= 7
+    number = {"the first": 3, "one between": last // 2 + 2, "the last": last}[which]
+    put(node, spoiled(text, number))
+    told = node.weft("recover").stdout
+    assert "is undone" in told
+    kept_aside(node, told, number)
+    assert_same(node.seen(), states["compute1"][0])
+
+
+def test_records_of_begun_steps_that_are_lost_leave_nothing_of_these_steps(node, states):
+    text = interrupted(node)
+    lines = text.split("\n")
+    put(node, "\n".join(lines[:2] + ["?" * len(line) for line in lines[2:-1]] + [""]))
+    kept_aside(node, node.weft("recover").stdout, text.count("\n"))
+    assert_same(node.seen(), states["compute1"][0])
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_run_tells_what_became_of_the_one_before_it(node, states, verb):
+    run = node.apply if verb == "apply" else lambda *more: node.remove(*more)
+    put(node, spoiled(interrupted(node), 3))
+    told = run().stdout
+    assert "before: apply of grizzly on compute1, which had not come to its end, was undone: " in told
+    kept_aside(node, told, 3)
+    assert "before: " not in run().stdout
+
+
+def test_a_change_that_waits_is_undone_at_once_when_nobody_can_say_any_more_until_when(node, states):
+    node.apply("--confirm", 60)
+    text = node.run("cat", PATH).stdout
+    put(node, spoiled(text, text.count("\n")))
+    assert "pending" in text.split("\n")[-2]
+    eventually(lambda: node.run("test", "-e", PATH, expect=None).returncode == 1)
+    assert_same(node.seen(), states["compute1"][0])
+
+
+def test_damage_of_what_was_before_it_does_not_keep_a_change_from_being_confirmed(node, states):
+    node.apply("--confirm", 60)
+    put(node, spoiled(node.run("cat", PATH).stdout, 4))
+    kept_aside(node, node.weft("confirm").stdout, 4)
+    assert_same(node.seen(), states["compute1"][1])
 
 
 def test_a_last_record_that_was_cut_short_is_as_if_it_had_not_been_written(node, states):

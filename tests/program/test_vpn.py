@@ -511,6 +511,70 @@ def test_an_operation_that_fails_leaves_all_as_it_was_and_the_next_run_converges
     eventually(lambda: reaches(lab), 20)
 
 
+OTHER_KEY = "/var/lib/weft/keys/other.key"
+# What gives up a key: no file is named for it any more, neither by the state that is wanted nor by what stands.
+GIVEN_UP = {
+    "the gateway": lambda text: None,
+    "the gateway's key": lambda text: text.replace(KEY, OTHER_KEY),
+    "a preshared key": lambda text: text.replace(f", preshared-key-file: {SHARED}", ""),
+    "a peer": lambda text: text.replace(next(line for line in text.splitlines(True) if SHARED in line),
+                                        f"        tablet: {{ public-key: {a_public_key(7)}, address: 10.8.0.3 }}\n").replace(", vpn: laptop", ""),
+}
+
+
+@pytest.mark.parametrize("given_up", GIVEN_UP)
+def test_a_key_that_a_change_gives_up_is_there_again_when_the_change_is_undone(guarded, file, given_up):
+    guarded.on("vpn", "apply")
+    changed = GIVEN_UP[given_up](guarded.file.read_text())
+    change = ["remove", "--node", "vpn"] if changed is None else ["apply", file(changed), "--node", "vpn"]
+    if guarded.run("vpn", "test", "-e", OTHER_KEY, expect=None).returncode != 0:
+        guarded.run("vpn", PROGRAM, "vpn", "key", OTHER_KEY)
+
+    def on_vpn(*words, fault=None, expect=0):
+        return guarded.run("vpn", *(["env", f"WEFT_FAULT={fault}"] if fault else []), PROGRAM, *words, expect=expect)
+
+    before = stands(guarded)
+    assert before[0] and any(row[1] != "(none)" for row in before[1])
+    on_vpn(*change, "--confirm", 60)
+    after = stands(guarded)
+    assert after[:2] != before[:2]
+    on_vpn("rollback")
+    assert stands(guarded) == before
+    told = on_vpn(*change, fault="log journal 0").stderr
+    points = {kind: told.count(f"weft: fault: log {kind} ") for kind in ("journal",)}
+    guarded.on("vpn", "apply")
+    for kind in ("effect", "wireguard"):
+        points[kind] = on_vpn(*change, fault=f"log {kind} 0").stderr.count(f"weft: fault: log {kind} ")
+        guarded.on("vpn", "apply")
+    assert points["journal"] >= 8 and points["effect"] + points["wireguard"] >= 1
+    undone = 0
+    for point in range(1, points["journal"] + 1):
+        assert on_vpn(*change, fault=f"kill journal {point}", expect=None).returncode in (-9, 137)
+        on_vpn("recover")
+        now = stands(guarded)
+        assert now[:2] in (before[:2], after[:2]), point
+        undone += now == before
+        guarded.on("vpn", "apply")
+    assert undone >= 4
+    for kind in ("effect", "wireguard"):
+        for point in range(1, points[kind] + 1):
+            done = on_vpn(*change, fault=f"fail {kind} {point}", expect=1)
+            assert stands(guarded) == before, (kind, point, done.stderr)
+    eventually(lambda: reaches(guarded), 20)
+
+
+def test_a_plan_says_which_key_does_not_come_back(lab):
+    lab.on("vpn", "apply")
+    assert "is lost: no file" not in lab.on("vpn", "plan").stdout
+    lab.run("vpn", "mv", KEY, KEY + ".was")
+    try:
+        lab.run("vpn", PROGRAM, "vpn", "key", KEY)
+        assert "its private key is lost: no file is known that has it" in lab.on("vpn", "plan", expect=None).stdout
+    finally:
+        lab.run("vpn", "mv", KEY + ".was", KEY)
+    assert lab.writes("vpn") == NOTHING
+
+
 def test_a_key_is_made_for_its_owner_alone_and_never_printed(tmp_path):
     path = tmp_path / "key"
     done = weft("vpn", "key", path)

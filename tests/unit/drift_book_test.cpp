@@ -79,6 +79,26 @@ TEST_CASE("without healing a drift is told once, again when it changes, and when
     CHECK(states(book) == states_t{drift_state::seen});
 }
 
+TEST_CASE("a drift that its line does not show, but its details do, is told again when it changes", "[unit]") {
+    const auto without = [](std::vector<std::string> peers) {
+        weft::link l, whole;
+        l.name = whole.name = "wg0";
+        wireguard_options all{"key", "/k", 51820, {{"a", "", {}}, {"b", "", {}}}, false}, some = all;
+        std::erase_if(some.peers, [&](const auto& p) { return std::find(peers.begin(), peers.end(), p.public_key) != peers.end(); });
+        l.options = some, whole.options = all;
+        return of({{"", l, whole, {}}});
+    };
+    const auto first = without({"a"}), second = without({"b"});
+    REQUIRE(first.steps[0].to_string() == second.steps[0].to_string());
+    drift_book book(false);
+    book.look(first, start, wall);
+    CHECK(states(book) == states_t{drift_state::seen});
+    book.look(first, start, wall);
+    CHECK(states(book) == states_t{});
+    book.look(second, start, wall);
+    CHECK(states(book) == states_t{drift_state::seen});
+}
+
 TEST_CASE("a repaired drift is told once; one that comes after some calm is repaired at once again", "[unit]") {
     drift_book book(true);
     const auto p = of({missing("10.0.0.0/24")});

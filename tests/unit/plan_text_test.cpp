@@ -41,6 +41,29 @@ template <class T> std::string lost(std::optional<T> before, std::optional<T> af
 
 }  // namespace
 
+TEST_CASE("a WireGuard device that goes says which of its keys are in no file", "[model]") {
+    auto known = a_nic("wg0");
+    known.group = weft_link_group;
+    known.options = wireguard_options{"public", "/k/vpn.key", 51820, {{"peer", "", {}, 0, "fingerprint", "/k/peer.psk"}}, false};
+    auto no_key = known, no_preshared = known, other_key = known, no_peer = known;
+    std::get<wireguard_options>(no_key.options).key_file = "";
+    std::get<wireguard_options>(no_preshared.options).peers[0].preshared_file = "";
+    std::get<wireguard_options>(other_key.options).public_key = "another";
+    std::get<wireguard_options>(no_peer.options).peers.clear();
+    const std::string key = "its private key is lost: no file is known that has it";
+    const std::string preshared = "the preshared key of peer peer is lost: no file is known that has it";
+    const auto said = [](const weft::link& before, std::optional<weft::link> after) { return lost<weft::link>(before, after); };
+    CHECK(said(known, std::nullopt).find("is lost:") == std::string::npos);
+    CHECK(said(known, other_key) == "");
+    CHECK(said(known, no_peer) == "");
+    CHECK(said(no_key, std::nullopt).find(key) == 0);
+    CHECK(said(no_key, other_key) == key);
+    CHECK(said(no_key, no_peer) == "");
+    CHECK(said(no_preshared, std::nullopt).find(preshared) == 0);
+    CHECK(said(no_preshared, no_peer) == preshared);
+    CHECK(said(no_preshared, known) == "");
+}
+
 TEST_CASE("a step of each kind says its old and its new value", "[model]") {
     CHECK(change(sysctl_object{"net/ipv4/ip_forward", "0"}, sysctl_object{"net/ipv4/ip_forward", "1"}) == "~ sysctl net/ipv4/ip_forward = 0 → 1");
     CHECK(create(sysctl_object{"a", "1"}) == "+ sysctl a = 1");

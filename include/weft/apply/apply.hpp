@@ -31,6 +31,7 @@ struct report {
     std::vector<quarantined_port> quarantined;
     std::vector<std::string> failed_checks = {};  // that failed before the change and still do, with what answered
     std::uint32_t confirm_within = 0;  // seconds; the change is undone if nobody confirms it by then. 0: it is final
+    std::string earlier_run = {};      // what became of a run that had not come to its end, before this one began; "" = there was none
 };
 // Executes in order; on a failure undoes what was done, in reverse, and reports the first error. A service that does not start undoes
 // nothing, nor do connections that cannot be cut: all else is done, and the error, `incomplete`, names each. Reads back at the end.
@@ -86,7 +87,7 @@ struct recovery {
     kind what = kind::nothing;
     std::string verb, fabric, node;  // of that run, where it is known
     std::uint32_t seconds_left = 0;  // of a waiting one
-    std::string told;                // of an unreadable one
+    std::string told;                // of a journal that was damaged: how, and where it is kept
 };
 const char* to_string(recovery::kind) noexcept;  // its name
 // Errors: busy, unsupported (the journal is another host's or of another version: left as it is), incomplete with what could not be undone,

@@ -22,8 +22,9 @@ struct change_set {
 struct port_outcome { std::string interface; std::optional<std::int64_t> ofport; std::string error; };
 
 // Whether an ovs-vswitchd serves here: a control socket RUNDIR/*vswitchd*.ctl (by default ovs-vswitchd.PID.ctl) takes connections.
-// Without one a transaction would stand in the database and nothing would come of it.
-bool vswitchd_runs(const std::string& rundir);
+// Without one a transaction would stand in the database and nothing would come of it. Errors: unavailable where none runs, and what keeps
+// weft from asking.
+result<void> vswitchd_runs(const std::string& rundir);
 // Returns once ovs-vswitchd has taken in what lay in the sockets of its userspace ports before the call, as far as 96 frames a port go.
 // Without one there is nobody to wait for.
 void let_vswitchd_take_frames(const std::string& rundir);
