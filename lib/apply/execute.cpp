@@ -78,8 +78,9 @@ result<transaction> begin(const place& where, const journal_header& h, const pla
     return made;
 }
 
-// For a plan that is made already: no one compares the host with a wanted state afterwards.
-result<report> run_once(const place& where, const journal_header& h, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr) {
+// For a plan that is made already. Whether the host is then as it should be is for `seen_done` to say; without it the steps' own success is taken for that.
+result<report> run_once(const place& where, const journal_header& h, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr,
+                        const std::function<result<void>()>& seen_done = {}) {
     const counters start;
     auto run = begin(where, h, p);
     if (!run) return run.error();
@@ -87,8 +88,11 @@ result<report> run_once(const place& where, const journal_header& h, const plan&
         if (ok.error().code == errc::incomplete) (void)run->finish();
         return ok.error();
     }
-    if (auto ok = run->finish(); !ok) return ok.error();
     auto done = report_since(start, p);
+    if (seen_done) {
+        if (auto ok = seen_done(); !ok) return run->take_back(ok.error());
+    }
+    if (auto ok = run->finish(); !ok) return ok.error();
     done.confirm_within = h.confirm;
     return done;
 }
@@ -103,12 +107,12 @@ journal_header header_for(const char* verb, const std::string& fabric, const std
     return h;
 }
 
-result<void> verified(const place& where, const host_state& wanted) {
+result<void> verified(const place& where, const host_state& wanted, const char* verb = "apply") {
     auto left = make_plan(where, wanted);
     if (!left) return left.error();
     if (left->empty()) return {};
     return error{errc::protocol_error, "verify", wanted.node,
-                 std::to_string(left->steps.size()) + " steps are still open after apply, the first: " + left->steps[0].to_string(), 0};
+                 std::to_string(left->steps.size()) + " steps are still open after " + verb + ", the first: " + left->steps[0].to_string(), 0};
 }
 
 result<report> apply_locked(const place& where, const host_state& given, const say& caller) {
@@ -184,7 +188,7 @@ result<report> remove_locked(const place& where, const std::string& fabric, cons
     auto header = header_for("remove", fabric, node, caller);
     header.forget_settings = true;
     header.fabric_after = "";
-    if (!p->empty()) return run_once(where, header, *p);
+    if (!p->empty()) return run_once(where, header, *p, nullptr, [&] { return verified(where, nothing, "remove"); });
     if (auto ok = renew_memory(header); !ok) return ok.error();
     make_final(where, header, {});
     return nothing_done(*p);

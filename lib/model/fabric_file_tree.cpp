@@ -144,26 +144,38 @@ void note_places(const node& at, const std::string& path, std::map<std::string, 
     }
 }
 
-// A byte that no fabric file needs and that would garble a terminal which prints it. Returns false when one was found.
+// How many bytes the character at the start has in UTF-8 (RFC 3629: the shortest form, up to U+10FFFF, no surrogates); 0 where it is none.
+std::size_t utf8_length(std::string_view at) {
+    const auto byte = [&](std::size_t i) { return i < at.size() ? static_cast<unsigned char>(at[i]) : 0U; };
+    const auto first = byte(0);
+    if (first < 0x80) return 1;
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4) return 0;
+    for (std::size_t i = 1; i < length; ++i)
+        if ((byte(i) & 0xc0) != 0x80) return 0;
+    const bool longer_than_needed = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
+    const bool beyond = (first == 0xed && byte(1) >= 0xa0) || (first == 0xf4 && byte(1) >= 0x90);
+    return longer_than_needed || beyond ? 0 : length;
+}
+
+// A byte that no fabric file needs and that would garble a terminal which prints it, or what JSON could not carry. Returns false when one
+// was found. Columns count bytes.
 bool check_bytes(std::string_view text, const std::string& file, std::vector<diagnostic>& faults) {
-    int line = 1, column = 1;
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f) {
+    source_place at{1, 1};
+    for (std::size_t i = 0; i < text.size();) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const auto length = utf8_length(text.substr(i));
+        const bool c1 = byte == 0xc2 && length == 2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+        const bool control = (byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t') || byte == 0x7f || c1;
+        if (control || length == 0) {
             static constexpr char digits[] = "0123456789abcdef";
-            faults.push_back({severity::error,
-                              file,
-                              {line, column},
-                              {},
-                              std::string("\\x") + digits[byte >> 4] + digits[byte & 15],
-                              "is a control byte",
-                              "UTF-8 text"});
+            faults.push_back({severity::error, file, at, {}, std::string("\\x") + digits[byte >> 4] + digits[byte & 15],
+                              control ? "is a control byte" : "is no UTF-8", "UTF-8 text"});
             return false;
         }
-        if (c == '\n')
-            ++line, column = 1;
-        else
-            ++column;
+        if (byte == '\n') ++at.line, at.column = 1;
+        else at.column += static_cast<int>(length);
+        i += length;
     }
     return true;
 }

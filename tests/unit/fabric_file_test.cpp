@@ -81,6 +81,14 @@ TEST_CASE("what YAML may do and a fabric file may not", "[fabric_file]") {
     refused({head + "tenants: {\n", 8, 1, "", "not YAML"});
     refused({head + "? [a]\n: b\n", 7, 3, "a list", "cannot be a key"});
     refused({head + "tenants: { \x01: {} }\n", 7, 12, "\\x01", "control byte"});
+    refused({head + "tenants: { \xc2\x9b: {} }\n", 7, 12, "\\xc2", "control byte"});
+    // Alone, cut short, longer than needed, a surrogate, beyond the last character.
+    for (const std::string bad : {"\x8b", "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff"}) {
+        char first[5];
+        std::snprintf(first, sizeof first, "\\x%02x", static_cast<unsigned char>(bad[0]));
+        refused({head + "# \xc3\xa9\n# \xc3\xa9" + bad + "\n", 8, 5, first, "is no UTF-8"});
+    }
+    CHECK(parse_fabric(head + "# \xc3\xa9 \xe2\x82\xac \xed\x9f\xbf \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf\n", "f").ok());
     refused({"", 0, 0, "", "is nothing"});
     refused({"[]", 1, 1, "", "is a list"});
 }

@@ -33,8 +33,9 @@ struct report {
     std::uint32_t confirm_within = 0;  // seconds; the change is undone if nobody confirms it by then. 0: it is final
     std::string earlier_run = {};      // what became of a run that had not come to its end, before this one began; "" = there was none
 };
-// Executes in order; on a failure undoes what was done, in reverse, and reports the first error. A service that does not start undoes
-// nothing, nor do connections that cannot be cut: all else is done, and the error, `incomplete`, names each. Reads back at the end.
+// Executes in order; on a failure undoes what was done, in reverse, verified by reading back, and reports the first error. A service that
+// does not start undoes nothing, nor do connections that cannot be cut: all else is done, and the error, `incomplete`, names each. Of a run
+// that succeeds it takes the answers of the kernel, the database and the switch for its success; apply and remove read the host back.
 result<report> execute(const place&, const plan&);
 // make_plan + execute. A port of which the switch refuses a flow is quarantined and reported: it gets none of its flows, all others
 // get theirs; make_plan does the same with flows that do not parse. The state's checks run before the first step and after the

@@ -49,8 +49,8 @@ struct watcher {
 };
 
 // Returns when it is stopped or has ended. Looks when the kernel, the database or the switch tells of a change, and
-// every 1.2 s for what nothing tells of, so that what it told is never older. A look reads the node anew: an event that
-// was lost costs nothing. Takes the host's lock for each look, as apply does, and waits where another weft has it.
+// every 1.2 s for what nothing tells of; where a look takes longer than 60 ms, after twenty times as long. A look reads the node anew: an
+// event that was lost costs nothing. Takes the host's lock for each look, as apply does, and waits where another weft has it.
 void watch(const place&, const watcher&);
 
 }  // namespace weft::apply
