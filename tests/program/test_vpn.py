@@ -6,12 +6,15 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
-from labs import FABRICS, PROGRAM, Lab, eventually, weft
+from beside import Watch
+from labs import FABRICS, PROGRAM, Ear, Lab, eventually, weft
 
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
 SEEN = pathlib.Path(__file__).parents[1] / "fault" / "seen.py"
@@ -158,6 +161,58 @@ def test_a_wireguard_go_that_dies_is_started_again_and_set_up_again(lab):
     assert lab.writes("vpn") == NOTHING
     eventually(lambda: reaches(lab), 20)
     lab.assert_green()
+
+
+def test_a_wireguard_go_that_dies_comes_back_with_its_peers_under_a_watch_that_heals(lab):
+    pid = wireguard_go(lab)
+    if pid is None:
+        pytest.skip("the kernel has WireGuard")
+    lab.on("vpn", "apply")  # from when on it is remembered what the node was made from, which `stands` sees
+    assert reaches(lab)
+    before = stands(lab)
+    watch = Watch(lab, "--heal", node="vpn")
+    try:
+        os.kill(pid, 9)
+        eventually(lambda: wireguard_go(lab) not in (None, pid))
+        assert watch.hear("repaired", "link", "wg0", seconds=20)["wanted"]["name"] == "wg0"
+        eventually(lambda: stands(lab) == before, 20)
+        # The client finds out by itself that its session is gone, 15 s after the last answer.
+        eventually(lambda: reaches(lab), 40)
+    finally:
+        watch.stop()
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_a_watch_tells_a_second_change_of_peers_while_the_first_is_still_there_and_each_once(lab):
+    before = stands(lab)[:2]
+    watch = Watch(lab, node="vpn")
+
+    def by_hand(*words):
+        since = len(watch.said)
+        lab.run("vpn", "wg", "set", "wg0", *words)
+        told = watch.hear("seen", "link", "wg0", since=since)
+        assert told["since"] == watch.find("seen", "link", "wg0")[0]["when"]  # it is one difference, which has grown
+        (options,) = told["seen"]["options"].values()
+        return [peer["public_key"] for peer in options["peers"]]
+
+    first, second, third = (a_public_key(seed) for seed in (7001, 7002, 7003))
+    try:
+        (ours,) = lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split()
+        assert by_hand("peer", first, "allowed-ips", "10.8.0.71/32") == sorted([ours, first])
+        assert by_hand("peer", second, "allowed-ips", "10.8.0.72/32") == sorted([ours, first, second])
+        # As many peers as before, and another one: the line that is told is the same, the peers are not.
+        assert by_hand("peer", second, "remove", "peer", third, "allowed-ips", "10.8.0.73/32") == sorted([ours, first, third])
+        # The same peers, of which one has more.
+        assert by_hand("peer", third, "persistent-keepalive", "9") == sorted([ours, first, third])
+        said = len(watch.said)
+        time.sleep(3)
+        assert watch.said[said:] == [] and len(watch.find("seen")) == 4
+        lab.on("vpn", "apply")
+        watch.hear("over", "link", "wg0")
+    finally:
+        watch.stop()
+        lab.on("vpn", "apply")
+    assert stands(lab)[:2] == before
 
 
 def test_it_goes_with_weft_and_comes_again(lab):
@@ -367,6 +422,84 @@ def test_no_key_is_an_argument_or_in_the_environment_of_any_process_not_even_for
     assert onlooker.has(b"weft\0apply\0") and onlooker.has(b"wireguard-go\0-f\0wg0\0") and guarded.onlooker.has(b"\0vpn-client\0")
     for seen in (onlooker.seen, guarded.onlooker.seen):  # while it runs, and while the lab comes up, where the client gets its keys
         assert_none(keys, [(where, what) for what, where in seen.items()])
+
+
+# What somebody does by hand with the keys and peers of the gateway; the files are of that moment and gone after it.
+BY_HAND = {
+    "a peer more": "wg set wg0 peer $(wg genkey | tee new.key | wg pubkey) preshared-key new.key allowed-ips 10.8.0.77/32",
+    "a peer less": "wg set wg0 peer $(cat laptop.pub) remove",
+    "another key": "wg genkey >new.key; wg set wg0 private-key new.key",
+    "no key": "wg set wg0 private-key /dev/null",
+    "another preshared key": "wg genpsk >new.key; wg set wg0 peer $(cat laptop.pub) preshared-key new.key",
+    "no preshared key": "wg set wg0 peer $(cat laptop.pub) preshared-key /dev/null",
+}
+
+
+class Listener:
+    """`weft watch` on the gateway, with all that it prints, its errors too, as bytes."""
+
+    def __init__(self, lab, path, *words):
+        self.path, self.words, self.at = path, words, 0
+        with open(path, "wb") as out:
+            self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/vpn", "--", PROGRAM, "watch", lab.file, "--node", "vpn", *words], stdout=out, stderr=out)
+        self.hear("watching")
+
+    def said(self):
+        return self.path.read_bytes()
+
+    def hear(self, state, about=""):
+        """The next line of this state, after the one that was heard last."""
+        pattern = f'"state":"{state}".*{about}.*\n' if "--json" in self.words else f" {state} .*{about}.*\n"
+
+        def found():
+            return re.compile(pattern.encode()).search(self.said(), self.at)
+
+        eventually(lambda: found() or self.process.poll() is not None, 20)
+        assert found(), f"no {state} {about}"
+        self.at = found().end()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+
+
+def drift_by_hand(lab, what):
+    """Does it; the key that came with it is returned."""
+    done = lab.run("vpn", "sh", "-ec", f"cd /var/lib/weft/keys; umask 077; {BY_HAND[what]}; if [ -e new.key ]; then cat new.key; rm new.key; fi")
+    return {what: key for key in done.stdout.split()}
+
+
+@pytest.mark.parametrize("forms", [[(), ("--json",)], [("--heal",)], [("--heal", "--json")]], ids=["told", "healed", "healed, json"])
+def test_no_key_is_told_by_a_watch_while_keys_and_peers_change_by_hand_and_healing_puts_each_back(guarded, tmp_path, forms):
+    keys = secrets(guarded)
+    guarded.on("vpn", "apply")
+    before = stands(guarded)
+    watches = []
+    try:
+        for words in forms:
+            watches.append(Listener(guarded, tmp_path / f"watch{len(watches)}", *words))
+        for what in BY_HAND:
+            keys.update(drift_by_hand(guarded, what))
+            for watch in watches:
+                watch.hear("repaired" if "--heal" in watch.words else "seen", "link wg0")
+            if "--heal" in forms[0]:
+                eventually(lambda: stands(guarded)[:2] == before[:2], 20)
+            else:
+                assert stands(guarded)[:2] != before[:2], what
+                assert_none(keys, everything_running())
+                guarded.on("vpn", "apply")
+                for watch in watches:
+                    watch.hear("over", "link wg0")
+    finally:
+        for watch in watches:
+            watch.stop()
+    assert stands(guarded) == before and guarded.writes("vpn") == NOTHING
+    assert len(keys) == 6
+    assert_none(keys, [(f"what watch {watch.words} says", watch.said()) for watch in watches])
+    journal_without(keys, guarded)
+    # They spoke of keys: the public half of a private one that was set by hand is there.
+    half = subprocess.run(["wg", "pubkey"], input=keys["another key"], capture_output=True, text=True, check=True).stdout.strip()
+    assert all(half.encode() in watch.said() for watch in watches)
 
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
