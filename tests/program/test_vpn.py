@@ -256,6 +256,36 @@ def test_the_mtu_of_the_tunnel_is_exact_to_the_byte_both_ways_and_the_gateway_sa
         host.wait(10)
 
 
+def test_a_session_begins_over_ipv6_where_the_file_says_an_ipv6_endpoint(file):
+    # road1 [2001:db8:203::20]:40001 - router, which routes IPv6 as it is - [2001:db8:100::56]:51820 vpn; the gateway speaks first, by its keepalive.
+    both = (FABRICS / "dual-stack.yaml").read_text()
+    node, host = "tenants:\n", "    lan1: { network: external"
+    assert both.count("\n" + node) == 1 and both.count(host) == 1
+    both = both.replace(node, f"""  vpn:
+    roles: [vpn-gateway]
+    nics: {{ eth0: {{ network: external, address: 192.168.100.56, address6: "2001:db8:100::56" }} }}
+    vpn:
+      key-file: {KEY}
+      pool: 10.8.0.0/24
+      peers:
+        laptop: {{ public-key-file: /var/lib/weft/keys/laptop.pub, address: 10.8.0.2, keepalive: 1, endpoint: "[2001:db8:203::20]:40001" }}
+""" + node).replace(host, '    road1: { network: internet, address: 203.0.113.20, address6: "2001:db8:203::20", vpn: laptop }\n' + host)
+    standing = Lab(file(both))
+    try:
+        by_client(standing, "wg", "set", "wg0", "listen-port", "40001")
+        eventually(lambda: handshake(standing) > 0, 30)
+        for ours, theirs in ((lambda *w: standing.run("vpn", *w), "[2001:db8:203::20]:40001"), (lambda *w: by_client(standing, *w), "[2001:db8:100::56]:51820")):
+            assert ours("wg", "show", "wg0", "endpoints").stdout.split()[1] == theirs
+        ear = Ear(standing, "road1", "udp and port 51820", more=("-c", "50"))
+        eventually(lambda: reaches(standing, count=3), 20)
+        heard = ear.stop()
+        assert "2001:db8:100::56.51820 > 2001:db8:203::20.40001: UDP, length 128" in heard and "203.0.113." not in heard
+        assert standing.on("vpn", "plan").returncode == 0 and standing.writes("vpn") == NOTHING
+        assert "[2001:db8:203::20]:40001" in standing.on("vpn", "show").stdout
+    finally:
+        standing.down()
+
+
 def test_a_peer_added_by_hand_goes_and_one_removed_comes_back(lab):
     lab.run("vpn", "wg", "set", "wg0", "peer", a_public_key(7777), "allowed-ips", "10.8.0.77/32")
     (ours,) = [p for p in lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split() if p != a_public_key(7777)]
