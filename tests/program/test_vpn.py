@@ -123,6 +123,12 @@ def by_client(lab, *command):
     return lab.run("road1", *(["nsenter", f"--mount=/proc/{pid}/ns/mnt"] if pid else []), *command)
 
 
+def begin_anew(lab):
+    """A session that the client begins now, so that none is renewed while a test counts packets or sessions."""
+    by_client(lab, "sh", "-ec", "wg showconf wg0 | wg setconf wg0 /dev/stdin")
+    eventually(lambda: reaches(lab), 20)
+
+
 def endpoint(lab):
     (line,) = lab.run("vpn", "wg", "show", "wg0", "endpoints").stdout.splitlines()
     return line.split()[1]
@@ -130,15 +136,14 @@ def endpoint(lab):
 
 def test_a_client_that_roams_is_followed_by_the_gateway_without_a_word_and_a_fixed_endpoint_is_not_given_up(lab, file):
     lab.on("vpn", "apply")
-    # A new session, which is not due to be renewed meanwhile.
-    by_client(lab, "sh", "-ec", "wg showconf wg0 | wg setconf wg0 /dev/stdin")
-    eventually(lambda: reaches(lab), 20)
+    begin_anew(lab)
     assert endpoint(lab).startswith("203.0.113.20:")
     met, before = handshake(lab), stands(lab)
 
     def at(address, port):
         # In one go, so that the client is never without a way.
-        lab.run("road1", "sh", "-ec", f"ip address flush dev eth0 scope global; ip address add {address}/24 dev eth0; ip route replace default via 203.0.113.1 proto 87")
+        lab.run("road1", "sh", "-ec", f"ip address flush dev eth0 scope global; ip address add {address}/24 dev eth0; "
+                "ip route replace default via 203.0.113.1 proto 87")
         by_client(lab, "wg", "set", "wg0", "listen-port", port)
 
     def followed(to):
@@ -175,7 +180,7 @@ def test_a_keepalive_of_the_file_is_what_the_gateway_sends_by_itself_and_without
 
     def sent_in_silence(seconds):
         """Empty packets that the client gets of the gateway while nobody speaks, and one that is not empty, so that it is known to hear."""
-        assert reaches(lab)
+        begin_anew(lab)
         ear = Ear(lab, "road1", from_gateway, more=("-c", "50"))
         time.sleep(seconds)
         assert reaches(lab)
@@ -238,7 +243,7 @@ def test_the_mtu_of_the_tunnel_is_exact_to_the_byte_both_ways_and_the_gateway_sa
     ear = Ear(lab, "vpn", "udp and port 51820 or ip[6:2] & 0x3fff != 0", more=("-v", "-c", "20"))
     ping("road1", FLOATING, mtu - headers)
     heard = ear.stop()
-    assert heard.count(f"length {mtu + 60})") == 2 and f"UDP, length {mtu + 32}" in heard and "frag" not in heard.replace("flags [DF]", ""), heard
+    assert heard.count(f"length {mtu + 60})") == 2 and f"UDP, length {mtu + 32}" in heard and "flags [+" not in heard, heard
     told = ping("road1", FLOATING, mtu - headers + 1, expect=1)
     assert f"mtu={mtu}" in told.stdout + told.stderr
     # The gateway's own end.
@@ -246,7 +251,8 @@ def test_the_mtu_of_the_tunnel_is_exact_to_the_byte_both_ways_and_the_gateway_sa
     told = ping("vpn", "10.8.0.2", mtu - headers + 1, expect=1)
     assert f"mtu={mtu}" in told.stdout + told.stderr
     # What somebody else sends through it: too large, he is told the number; and of that number it arrives.
-    host = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/lan1", "--", "/usr/bin/python3", "-c", ANSWER, str(mtu - headers)], stdout=subprocess.PIPE, text=True)
+    host = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/lan1", "--", "/usr/bin/python3", "-c", ANSWER, str(mtu - headers)],
+                            stdout=subprocess.PIPE, text=True)
     try:
         assert host.stdout.readline() == "bound\n"
         assert lab.run("road1", "/usr/bin/python3", "-c", ASK).stdout == f"{mtu - headers}\n"
@@ -274,8 +280,8 @@ def test_a_session_begins_over_ipv6_where_the_file_says_an_ipv6_endpoint(file):
     try:
         by_client(standing, "wg", "set", "wg0", "listen-port", "40001")
         eventually(lambda: handshake(standing) > 0, 30)
-        for ours, theirs in ((lambda *w: standing.run("vpn", *w), "[2001:db8:203::20]:40001"), (lambda *w: by_client(standing, *w), "[2001:db8:100::56]:51820")):
-            assert ours("wg", "show", "wg0", "endpoints").stdout.split()[1] == theirs
+        assert endpoint(standing) == "[2001:db8:203::20]:40001"
+        assert by_client(standing, "wg", "show", "wg0", "endpoints").stdout.split()[1] == "[2001:db8:100::56]:51820"
         ear = Ear(standing, "road1", "udp and port 51820", more=("-c", "50"))
         eventually(lambda: reaches(standing, count=3), 20)
         heard = ear.stop()
@@ -364,7 +370,7 @@ def test_a_watch_tells_a_second_change_of_peers_while_the_first_is_still_there_a
         since = len(watch.said)
         lab.run("vpn", "wg", "set", "wg0", *words)
         told = watch.hear("seen", "link", "wg0", since=since)
-        assert told["since"] == watch.find("seen", "link", "wg0")[0]["when"]  # it is one difference, which has grown
+        assert told["since"] == watch.find("seen", "link", "wg0")[0]["since"]  # it is one difference, which has grown
         (options,) = told["seen"]["options"].values()
         return [peer["public_key"] for peer in options["peers"]]
 
@@ -614,7 +620,8 @@ class Listener:
     def __init__(self, lab, path, *words):
         self.path, self.words, self.at = path, words, 0
         with open(path, "wb") as out:
-            self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/vpn", "--", PROGRAM, "watch", lab.file, "--node", "vpn", *words], stdout=out, stderr=out)
+            self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/vpn", "--", PROGRAM, "watch", lab.file, "--node", "vpn", *words],
+                                            stdout=out, stderr=out)
         self.hear("watching")
 
     def said(self):
