@@ -108,6 +108,68 @@ def test_no_node_believes_an_advertisement_nor_has_an_address_of_its_own_making(
         assert made == []
 
 
+# Who advertises from where, and a node's device with addresses that hears it: each network that NICs of the file are in, from both ends of the
+# switch where one end alone would not reach all.
+ROGUES = {
+    "two-servers.yaml": [("lan1", "eth0", "vpn", "eth0"), ("lan1", "eth0", "network", "eth3"), ("lan1", "eth0", "network", "br-ex"),
+                         ("lan1", "eth0", "controller", "eth1"), ("server-b", "eth0", "controller", "eth0"), ("server-b", "eth1", "network", "br-eth1"),
+                         ("server-b", "eth0", "server-a", "bridge-int"), ("network", "eth0", "server-b", "eth0"),
+                         ("network", "eth1", "server-b", "br-eth1"), ("controller", "eth1", "server-a", "bridge-ext")],
+    "cloudstack.yaml": [("lan1", "eth0", "controller", "eth1"), ("kvm1", "cloudbr0", "controller", "eth0"), ("controller", "eth0", "kvm1", "cloudbr0"),
+                        ("kvm1", "cloudbr1", "kvm2", "cloudbr1"), ("kvm2", "cloudbr1", "kvm1", "cloudbr1"), ("kvm2", "cloudbr1", "kvm3", "cloudbr1"),
+                        ("acme/web1", "eth0", "kvm2", "brvx-101"), ("acme/db1", "eth0", "kvm3", "brvx-102"), ("zenith/web1", "eth0", "kvm3", "brvx-201")],
+}
+
+
+def ipv6_of(lab, node):
+    """Addresses and routes of IPv6 of a node and of all namespaces that stand on it, but for the link-local ones that a guest's NIC in the host
+    makes for itself, a while after it is there."""
+    spaces = [[]] + [["-n", line.split()[0]] for line in lab.run(node, "ip", "netns", "list").stdout.splitlines()]
+    found = {}
+    for space in spaces:
+        links = json.loads(lab.run(node, "ip", *space, "-j", "-6", "address", "show").stdout or "[]")
+        routes = json.loads(lab.run(node, "ip", *space, "-j", "-6", "route", "show", "table", "all").stdout or "[]")
+        found[space[-1] if space else ""] = (sorted((l["ifname"], a["local"]) for l in links if l for a in l["addr_info"] if a["scope"] != "link"),
+                                             sorted((r["dst"], r.get("dev"), r.get("gateway"), r.get("protocol")) for r in routes
+                                                    if r.get("table") != "local" and r["dst"] != "fe80::/64"))
+    return found
+
+
+@pytest.mark.parametrize("fabric", ROGUES)
+def test_a_rogue_router_on_any_network_of_the_file_gives_no_node_an_address_or_a_way(fabric, tmp_path):
+    text = (FABRICS / fabric).read_text()
+    assert text.count("hosts:  { lan1:") == 1
+    file = tmp_path / fabric  # lan2 believes what routers say, as hosts do
+    file.write_text(text.replace("hosts:  { lan1:", "hosts:  { lan2: { network: external, address: 192.168.100.201 }, lan1:"))
+    standing = Lab(file)
+    try:
+        nodes = sorted({member for rogue, _, victim, _ in ROGUES[fabric] for member in (rogue, victim) if "/" not in member and not member.startswith("lan")})
+        before = {node: ipv6_of(standing, node) for node in nodes}
+        for rogue, device, victim, where in ROGUES[fabric]:
+            ear = Ear(standing, victim, "icmp6 and ip6[40] == 134", device=where)
+            standing.run(rogue, "/usr/bin/python3", "-c", ADVERTISE, device)
+            assert "fe80::bad > ff02::1" in ear.stop(), (rogue, victim, where)
+        if fabric == "two-servers.yaml":  # whose tenants have routers; each hears the LAN by its leg outside
+            routers = [space for space in before["network"] if space.startswith("qrouter-")]
+            assert len(routers) == 2
+            for space in routers:
+                leg = next(l["ifname"] for l in json.loads(standing.run("network", "ip", "-n", space, "-j", "link").stdout) if l["ifname"].startswith("qg-"))
+                ear = Ear(standing, "network", "icmp6 and ip6[40] == 134", device=leg, inside=("ip", "netns", "exec", space))
+                standing.run("lan1", "/usr/bin/python3", "-c", ADVERTISE, "eth0")
+                assert "fe80::bad > ff02::1" in ear.stop(), leg
+            standing.run("proj_one/vm1", "/usr/bin/python3", "-c", ADVERTISE, "eth0")
+        eventually(lambda: any(a.startswith("2001:db8:bad:") for a in addresses(standing, "lan2")))
+        ways = standing.run("lan2", "ip", "-6", "route", "show", "default").stdout
+        assert "via fe80::bad" in ways and "proto ra" in ways
+        for node in nodes:
+            after = ipv6_of(standing, node)
+            assert after == before[node], node
+            assert "2001:db8:bad" not in str(after) and "fe80::bad" not in str(after)
+            standing.on(node, "plan")
+    finally:
+        standing.down()
+
+
 def test_what_cannot_be_is_refused_with_its_place_and_nothing_is_touched(dual, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text((FABRICS / "dual-stack.yaml").read_text().replace('"fd00:10::53"', '"fd00:11::53"'))

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The VPN gateway as its users run it: peers that come, stay and go while others speak; what is refused; and that no key is ever seen."""
 import base64
+import ctypes
+import ctypes.util
+import json
 import os
 import pathlib
+import pty
 import random
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
-from labs import FABRICS, PROGRAM, Lab, eventually, weft
+from beside import Watch
+from labs import FABRICS, PROGRAM, Ear, Lab, eventually, weft
 
 NOTHING = {"steps": 0, "netlink_writes": 0, "ovsdb_writes": 0, "flow_writes": 0}
 SEEN = pathlib.Path(__file__).parents[1] / "fault" / "seen.py"
@@ -110,6 +117,181 @@ def test_a_roaming_peer_is_no_drift(lab):
     assert lab.writes("vpn") == NOTHING
 
 
+def by_client(lab, *command):
+    """Runs this where the client's WireGuard is, whose socket is in mounts of its own where it is a wireguard-go."""
+    pid = wireguard_go(lab, "road1")
+    return lab.run("road1", *(["nsenter", f"--mount=/proc/{pid}/ns/mnt"] if pid else []), *command)
+
+
+def begin_anew(lab):
+    """A session that the client begins now, so that none is renewed while a test counts packets or sessions."""
+    by_client(lab, "sh", "-ec", "wg showconf wg0 | wg setconf wg0 /dev/stdin")
+    eventually(lambda: reaches(lab), 20)
+
+
+def endpoint(lab):
+    (line,) = lab.run("vpn", "wg", "show", "wg0", "endpoints").stdout.splitlines()
+    return line.split()[1]
+
+
+def test_a_client_that_roams_is_followed_by_the_gateway_without_a_word_and_a_fixed_endpoint_is_not_given_up(lab, file):
+    lab.on("vpn", "apply")
+    begin_anew(lab)
+    assert endpoint(lab).startswith("203.0.113.20:")
+    met, before = handshake(lab), stands(lab)
+
+    def at(address, port):
+        # In one go, so that the client is never without a way.
+        lab.run("road1", "sh", "-ec", f"ip address flush dev eth0 scope global; ip address add {address}/24 dev eth0; "
+                "ip route replace default via 203.0.113.1 proto 87")
+        by_client(lab, "wg", "set", "wg0", "listen-port", port)
+
+    def followed(to):
+        eventually(lambda: reaches(lab), 20)
+        assert endpoint(lab) == to
+        lab.run("vpn", "ping", "-q", "-n", "-c", "2", "-i", "0.2", "-W", "2", "10.8.0.2")  # and it is found there
+        assert lab.on("vpn", "plan").returncode == 0
+        assert lab.writes("vpn") == NOTHING and endpoint(lab) == to
+
+    try:
+        at("203.0.113.20", 40001)
+        assert endpoint(lab) != "203.0.113.20:40001"  # it has not spoken yet
+        followed("203.0.113.20:40001")
+        at("203.0.113.21", 40002)
+        followed("203.0.113.21:40002")
+        assert handshake(lab) == met and stands(lab) == before  # the same session, and nothing else moved
+        # The twin: a peer that the file says a place for.
+        fixed = file(text().replace("keepalive: 25", 'endpoint: "203.0.113.21:40002"'))
+        lab.on("vpn", "apply", file=fixed)
+        lab.on("vpn", "plan", file=fixed)
+        at("203.0.113.20", 40003)
+        eventually(lambda: reaches(lab), 20)
+        assert "endpoint 203.0.113.20:40003 → peer" in lab.on("vpn", "plan", file=fixed, expect=2).stdout
+        lab.on("vpn", "apply", file=fixed)
+        assert endpoint(lab) == "203.0.113.21:40002"
+    finally:
+        at("203.0.113.20", 0)
+        lab.on("vpn", "apply")
+    eventually(lambda: reaches(lab), 20)
+
+
+def test_a_keepalive_of_the_file_is_what_the_gateway_sends_by_itself_and_without_one_it_is_silent(lab, file):
+    from_gateway = "udp and src host 203.0.113.1 and src port 51820"
+
+    def sent_in_silence(seconds):
+        """Empty packets that the client gets of the gateway while nobody speaks, and one that is not empty, so that it is known to hear."""
+        begin_anew(lab)
+        ear = Ear(lab, "road1", from_gateway, more=("-c", "50"))
+        time.sleep(seconds)
+        assert reaches(lab)
+        heard = ear.stop()
+        assert "length 128" in heard, heard  # the answer: 32 bytes and a packet of 84, which is filled up to 96
+        return heard.count("length 32\n")
+
+    try:
+        lab.on("vpn", "apply", file=file(text().replace("keepalive: 25", "keepalive: 1")))
+        assert sent_in_silence(4) >= 2
+        lab.on("vpn", "apply", file=file(text().replace(", keepalive: 25", "")))
+        assert lab.run("vpn", "wg", "show", "wg0", "persistent-keepalive").stdout.split()[1] == "off"
+        assert sent_in_silence(4) == 0
+    finally:
+        lab.on("vpn", "apply")
+
+
+# A host of the LAN that answers a client by datagrams that must not be fragmented: one of a byte too many, upon which the gateway tells it the
+# MTU of the path, and one that fits.
+ANSWER = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO
+s.bind(("192.168.100.200", 9999))
+print("bound", flush=True)
+s.settimeout(20)
+_, who = s.recvfrom(100)
+s.connect(who)
+s.send(bytes(int(sys.argv[1]) + 1))
+end = time.monotonic() + 10
+while s.getsockopt(socket.IPPROTO_IP, 14) == 1500 and time.monotonic() < end:
+    time.sleep(0.02)
+print(s.getsockopt(socket.IPPROTO_IP, 14))  # IP_MTU
+try:
+    s.send(b"")  # takes the error that is pending
+except OSError:
+    pass
+s.send(bytes(int(sys.argv[1])))
+"""
+ASK = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.sendto(b"?", ("192.168.100.200", 9999))
+while not (answer := s.recv(9000)): pass
+print(len(answer))
+"""
+
+
+def test_the_mtu_of_the_tunnel_is_exact_to_the_byte_both_ways_and_the_gateway_says_so(lab):
+    assert reaches(lab)
+    (link,) = json.loads(lab.run("vpn", "ip", "-j", "link", "show", "wg0").stdout)
+    mtu, headers = link["mtu"], 20 + 8  # of IPv4 and ICMP or UDP
+    assert mtu == 1500 - 40 - 8 - 32  # of an outer IPv6, UDP and WireGuard, as wg-quick has it
+
+    def ping(member, target, payload, expect=0):
+        return lab.run(member, "ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-M", "do", "-s", payload, target, expect=expect)
+
+    # Over IPv4 a full packet is one of 1480 bytes on the wire, whole.
+    ear = Ear(lab, "vpn", "udp and port 51820 or ip[6:2] & 0x3fff != 0", more=("-v", "-c", "20"))
+    ping("road1", FLOATING, mtu - headers)
+    heard = ear.stop()
+    assert heard.count(f"length {mtu + 60})") == 2 and f"UDP, length {mtu + 32}" in heard and "flags [+" not in heard, heard
+    told = ping("road1", FLOATING, mtu - headers + 1, expect=1)
+    assert f"mtu={mtu}" in told.stdout + told.stderr
+    # The gateway's own end.
+    ping("vpn", "10.8.0.2", mtu - headers)
+    told = ping("vpn", "10.8.0.2", mtu - headers + 1, expect=1)
+    assert f"mtu={mtu}" in told.stdout + told.stderr
+    # What somebody else sends through it: too large, he is told the number; and of that number it arrives.
+    host = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/lan1", "--", "/usr/bin/python3", "-c", ANSWER, str(mtu - headers)],
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        assert host.stdout.readline() == "bound\n"
+        assert lab.run("road1", "/usr/bin/python3", "-c", ASK).stdout == f"{mtu - headers}\n"
+        assert host.communicate(timeout=20)[0] == f"{mtu}\n"
+    finally:
+        host.kill()
+        host.wait(10)
+
+
+def test_a_session_begins_over_ipv6_where_the_file_says_an_ipv6_endpoint(file):
+    # road1 [2001:db8:203::20]:40001 - router, which routes IPv6 as it is - [2001:db8:100::56]:51820 vpn; the gateway speaks first, by its keepalive.
+    both = (FABRICS / "dual-stack.yaml").read_text()
+    node, host = "tenants:\n", "    lan1: { network: external"
+    assert both.count("\n" + node) == 1 and both.count(host) == 1
+    both = both.replace(node, f"""  vpn:
+    roles: [vpn-gateway]
+    nics: {{ eth0: {{ network: external, address: 192.168.100.56, address6: "2001:db8:100::56" }} }}
+    vpn:
+      key-file: {KEY}
+      pool: 10.8.0.0/24
+      peers:
+        laptop: {{ public-key-file: /var/lib/weft/keys/laptop.pub, address: 10.8.0.2, keepalive: 1, endpoint: "[2001:db8:203::20]:40001" }}
+""" + node).replace(host, '    road1: { network: internet, address: 203.0.113.20, address6: "2001:db8:203::20", vpn: laptop }\n' + host)
+    standing = Lab(file(both))
+    try:
+        by_client(standing, "wg", "set", "wg0", "listen-port", "40001")
+        eventually(lambda: handshake(standing) > 0, 30)
+        assert endpoint(standing) == "[2001:db8:203::20]:40001"
+        assert by_client(standing, "wg", "show", "wg0", "endpoints").stdout.split()[1] == "[2001:db8:100::56]:51820"
+        ear = Ear(standing, "road1", "udp and port 51820", more=("-c", "50"))
+        eventually(lambda: reaches(standing, count=3), 20)
+        heard = ear.stop()
+        assert "2001:db8:100::56.51820 > 2001:db8:203::20.40001: UDP, length 128" in heard and "203.0.113." not in heard
+        assert standing.on("vpn", "plan").returncode == 0 and standing.writes("vpn") == NOTHING
+        assert "[2001:db8:203::20]:40001" in standing.on("vpn", "show").stdout
+    finally:
+        standing.down()
+
+
 def test_a_peer_added_by_hand_goes_and_one_removed_comes_back(lab):
     lab.run("vpn", "wg", "set", "wg0", "peer", a_public_key(7777), "allowed-ips", "10.8.0.77/32")
     (ours,) = [p for p in lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split() if p != a_public_key(7777)]
@@ -134,9 +316,9 @@ def test_clients_reach_fixed_addresses_where_the_file_asks_for_it(file, how):
         standing.down()
 
 
-def wireguard_go(lab):
-    """Its process, found by the namespace of the node."""
-    inode = lab.run("vpn", "readlink", "/proc/self/ns/net").stdout.strip()
+def wireguard_go(lab, member="vpn"):
+    """Its process, found by the namespace of the member."""
+    inode = lab.run(member, "readlink", "/proc/self/ns/net").stdout.strip()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -158,6 +340,58 @@ def test_a_wireguard_go_that_dies_is_started_again_and_set_up_again(lab):
     assert lab.writes("vpn") == NOTHING
     eventually(lambda: reaches(lab), 20)
     lab.assert_green()
+
+
+def test_a_wireguard_go_that_dies_comes_back_with_its_peers_under_a_watch_that_heals(lab):
+    pid = wireguard_go(lab)
+    if pid is None:
+        pytest.skip("the kernel has WireGuard")
+    lab.on("vpn", "apply")  # from when on it is remembered what the node was made from, which `stands` sees
+    assert reaches(lab)
+    before = stands(lab)
+    watch = Watch(lab, "--heal", node="vpn")
+    try:
+        os.kill(pid, 9)
+        eventually(lambda: wireguard_go(lab) not in (None, pid))
+        assert watch.hear("repaired", "link", "wg0", seconds=20)["wanted"]["name"] == "wg0"
+        eventually(lambda: stands(lab) == before, 20)
+        # The client finds out by itself that its session is gone, 15 s after the last answer.
+        eventually(lambda: reaches(lab), 40)
+    finally:
+        watch.stop()
+    assert lab.writes("vpn") == NOTHING
+
+
+def test_a_watch_tells_a_second_change_of_peers_while_the_first_is_still_there_and_each_once(lab):
+    before = stands(lab)[:2]
+    watch = Watch(lab, node="vpn")
+
+    def by_hand(*words):
+        since = len(watch.said)
+        lab.run("vpn", "wg", "set", "wg0", *words)
+        told = watch.hear("seen", "link", "wg0", since=since)
+        assert told["since"] == watch.find("seen", "link", "wg0")[0]["since"]  # it is one difference, which has grown
+        (options,) = told["seen"]["options"].values()
+        return [peer["public_key"] for peer in options["peers"]]
+
+    first, second, third = (a_public_key(seed) for seed in (7001, 7002, 7003))
+    try:
+        (ours,) = lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split()
+        assert by_hand("peer", first, "allowed-ips", "10.8.0.71/32") == sorted([ours, first])
+        assert by_hand("peer", second, "allowed-ips", "10.8.0.72/32") == sorted([ours, first, second])
+        # As many peers as before, and another one: the line that is told is the same, the peers are not.
+        assert by_hand("peer", second, "remove", "peer", third, "allowed-ips", "10.8.0.73/32") == sorted([ours, first, third])
+        # The same peers, of which one has more.
+        assert by_hand("peer", third, "persistent-keepalive", "9") == sorted([ours, first, third])
+        said = len(watch.said)
+        time.sleep(3)
+        assert watch.said[said:] == [] and len(watch.find("seen")) == 4
+        lab.on("vpn", "apply")
+        watch.hear("over", "link", "wg0")
+    finally:
+        watch.stop()
+        lab.on("vpn", "apply")
+    assert stands(lab)[:2] == before
 
 
 def test_it_goes_with_weft_and_comes_again(lab):
@@ -369,6 +603,85 @@ def test_no_key_is_an_argument_or_in_the_environment_of_any_process_not_even_for
         assert_none(keys, [(where, what) for what, where in seen.items()])
 
 
+# What somebody does by hand with the keys and peers of the gateway; the files are of that moment and gone after it.
+BY_HAND = {
+    "a peer more": "wg set wg0 peer $(wg genkey | tee new.key | wg pubkey) preshared-key new.key allowed-ips 10.8.0.77/32",
+    "a peer less": "wg set wg0 peer $(cat laptop.pub) remove",
+    "another key": "wg genkey >new.key; wg set wg0 private-key new.key",
+    "no key": "wg set wg0 private-key /dev/null",
+    "another preshared key": "wg genpsk >new.key; wg set wg0 peer $(cat laptop.pub) preshared-key new.key",
+    "no preshared key": "wg set wg0 peer $(cat laptop.pub) preshared-key /dev/null",
+}
+
+
+class Listener:
+    """`weft watch` on the gateway, with all that it prints, its errors too, as bytes."""
+
+    def __init__(self, lab, path, *words):
+        self.path, self.words, self.at = path, words, 0
+        with open(path, "wb") as out:
+            self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{lab.name}/vpn", "--", PROGRAM, "watch", lab.file, "--node", "vpn", *words],
+                                            stdout=out, stderr=out)
+        self.hear("watching")
+
+    def said(self):
+        return self.path.read_bytes()
+
+    def hear(self, state, about=""):
+        """The next line of this state, after the one that was heard last."""
+        pattern = f'"state":"{state}".*{about}.*\n' if "--json" in self.words else f" {state} .*{about}.*\n"
+
+        def found():
+            return re.compile(pattern.encode()).search(self.said(), self.at)
+
+        eventually(lambda: found() or self.process.poll() is not None, 20)
+        assert found(), f"no {state} {about}"
+        self.at = found().end()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+
+
+def drift_by_hand(lab, what):
+    """Does it; the key that came with it is returned."""
+    done = lab.run("vpn", "sh", "-ec", f"cd /var/lib/weft/keys; umask 077; {BY_HAND[what]}; if [ -e new.key ]; then cat new.key; rm new.key; fi")
+    return {what: key for key in done.stdout.split()}
+
+
+@pytest.mark.parametrize("forms", [[(), ("--json",)], [("--heal",)], [("--heal", "--json")]], ids=["told", "healed", "healed, json"])
+def test_no_key_is_told_by_a_watch_while_keys_and_peers_change_by_hand_and_healing_puts_each_back(guarded, tmp_path, forms):
+    keys = secrets(guarded)
+    guarded.on("vpn", "apply")
+    before = stands(guarded)
+    watches = []
+    try:
+        for words in forms:
+            watches.append(Listener(guarded, tmp_path / f"watch{len(watches)}", *words))
+        for what in BY_HAND:
+            keys.update(drift_by_hand(guarded, what))
+            for watch in watches:
+                watch.hear("repaired" if "--heal" in watch.words else "seen", "link wg0")
+            if "--heal" in forms[0]:
+                eventually(lambda: stands(guarded)[:2] == before[:2], 20)
+            else:
+                assert stands(guarded)[:2] != before[:2], what
+                assert_none(keys, everything_running())
+                guarded.on("vpn", "apply")
+                for watch in watches:
+                    watch.hear("over", "link wg0")
+    finally:
+        for watch in watches:
+            watch.stop()
+    assert stands(guarded) == before and guarded.writes("vpn") == NOTHING
+    assert len(keys) == 6
+    assert_none(keys, [(f"what watch {watch.words} says", watch.said()) for watch in watches])
+    journal_without(keys, guarded)
+    # They spoke of keys: the public half of a private one that was set by hand is there.
+    half = subprocess.run(["wg", "pubkey"], input=keys["another key"], capture_output=True, text=True, check=True).stdout.strip()
+    assert all(half.encode() in watch.said() for watch in watches)
+
+
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
 
 
@@ -391,6 +704,34 @@ def test_no_key_is_given_to_any_program_that_a_run_starts(guarded, tmp_path):
     said = traced(guarded, tmp_path / "calls", "execve", "apply", guarded.file, "--node", "vpn")
     assert ('["wireguard-go", "-f", "wg0"]' in said) == (wireguard_go(guarded) is not None) and f'"{guarded.file}"' in said
     assert_none(keys, [("what was started", said.encode())])
+
+
+
+def messages_to_wireguard_go(lab, log, *words):
+    """What a run tells wireguard-go to set, each message with its size."""
+    said = traced(lab, log, "sendto", *words)
+    assert 'sendto(' in said and '"get=1\\n\\n"' in said
+    return [(text.replace("\\n", "\n"), int(size)) for text, size in re.findall(r'sendto\(\d+, "(set=1\\n[^"]*)"(?:\.\.\.)?, (\d+), ', said)]
+
+
+@needs_strace
+def test_one_peer_more_or_less_of_a_thousand_is_one_small_message_about_that_peer_alone(lab, file, tmp_path):
+    if wireguard_go(lab) is None:
+        pytest.skip("the kernel has WireGuard")
+    (tmp_path / "more").mkdir()
+    many, more = file(with_peers(1000)), tmp_path / "more" / "two-servers.yaml"
+    more.write_text(with_peers(1001))
+    key = base64.b64decode(a_public_key(1000)).hex()
+    try:
+        lab.on("vpn", "apply", file=many)
+        ((text, size),) = messages_to_wireguard_go(lab, tmp_path / "one more", "apply", more, "--node", "vpn")
+        assert text == f"set=1\npublic_key={key}\nreplace_allowed_ips=true\nallowed_ip=10.8.8.1/32\n\n" and size == len(text) < 200
+        assert a_public_key(1000) in lab.run("vpn", "wg", "show", "wg0", "peers").stdout
+        ((text, size),) = messages_to_wireguard_go(lab, tmp_path / "one less", "apply", many, "--node", "vpn")
+        assert text == f"set=1\npublic_key={key}\nremove=true\n\n" and size == len(text)
+        assert len(lab.run("vpn", "wg", "show", "wg0", "peers").stdout.split()) == 1001
+    finally:
+        lab.on("vpn", "apply")
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb")
@@ -615,3 +956,71 @@ def test_a_clients_configuration_is_one_that_wg_takes(tmp_path):
     assert f"whose public key is in {tmp_path / 'laptop.pub'}" in weft("vpn", "client", file, "--peer", "laptop", "--key-file", laptop, expect=1).stderr
     other = weft("vpn", "client", file, "--peer", "nobody", expect=1)
     assert "laptop" in other.stderr
+
+
+def on_a_terminal(*words):
+    """What the program prints where its output is a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen([PROGRAM, *map(str, words)], stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # nobody writes any more
+                break
+        assert process.wait(10) == 0, process.stderr.read()
+        process.stderr.close()
+    finally:
+        os.close(ours)
+    return said.decode().replace("\r\n", "\n")
+
+
+def split_code(said):
+    """The text, and the QR code as rows of dark and light with the light zone around it taken off."""
+    halves = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+    begin = said.index("\033[30;47m")  # dark on light
+    rows = []
+    for line in said[begin:].splitlines():
+        cells = [halves[c] for c in re.fullmatch("\033\\[30;47m([ ▀▄█]+)\033\\[0m", line).group(1)]
+        rows += [[upper for upper, _ in cells], [lower for _, lower in cells]]
+    width = len(rows[0]) - 8
+    assert all(len(row) == width + 8 and not any(row[:4] + row[-4:]) for row in rows) and not any(map(any, rows[:4] + rows[width + 4:]))
+    assert len(rows) >= width + 8
+    return said[:begin], [row[4:-4] for row in rows[4:width + 4]]
+
+
+class QRcode(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_int), ("width", ctypes.c_int), ("data", ctypes.POINTER(ctypes.c_ubyte))]
+
+
+def code_of(text):
+    """What libqrencode makes of a text, at the lowest level of correction."""
+    library = ctypes.CDLL(ctypes.util.find_library("qrencode"))
+    library.QRcode_encodeData.restype = ctypes.POINTER(QRcode)
+    code = library.QRcode_encodeData(len(text.encode()), text.encode(), 0, 0).contents
+    return [[code.data[y * code.width + x] & 1 for x in range(code.width)] for y in range(code.width)]
+
+
+def test_a_client_is_also_a_qr_code_of_the_whole_text_on_a_terminal_and_on_nothing_else(tmp_path):
+    gateway, laptop = tmp_path / "vpn.key", tmp_path / "laptop.key"
+    weft("vpn", "key", gateway)
+    weft("vpn", "key", laptop)
+    file = tmp_path / "two-servers.yaml"
+    file.write_text(with_peers(1).replace(KEY, str(gateway)))
+    codes = {}
+    for peer, more in (("laptop", ()), ("laptop", ("--key-file", laptop)), ("p0", ())):
+        words = ["vpn", "client", file, "--peer", peer, *more]
+        plain = weft(*words).stdout
+        assert "\033" not in plain and not set("▀▄█") & set(plain)
+        text, code = split_code(on_a_terminal(*words))
+        assert text == plain
+        codes[plain] = code
+        if ctypes.util.find_library("qrencode"):
+            assert code == code_of(plain)
+    assert len(codes) == 3
+    for code in codes.values():  # a code it is, and each another one: it has the marks of three of its corners
+        mark = [[int(max(abs(x - 3), abs(y - 3)) != 2) for x in range(7)] for y in range(7)]
+        assert [row[:7] for row in code[:7]] == [row[-7:] for row in code[:7]] == [row[:7] for row in code[-7:]] == mark
+    assert len({str(code) for code in codes.values()}) == 3
