@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from faults import EXHAUSTIVE, PROGRAM, SEED, Node, Run, assert_same, chosen, eventually
+from faults import EXHAUSTIVE, NODES, PROGRAM, SEED, Node, Run, assert_same, chosen, eventually
 
 
 @pytest.fixture(params=["controller", "network"])
@@ -59,6 +59,7 @@ def test_confirmed_in_time_it_is_final(node, states):
     assert "nothing to do" in node.apply().stdout
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_unconfirmed_it_is_undone_although_its_client_has_gone(node, states):
     node.apply("--confirm", 2)
     eventually(lambda: not waits(node))
@@ -105,6 +106,7 @@ def test_rolled_back_by_hand_at_once(node, states):
     assert_same(node.seen(), states[node.name][0])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_an_unconfirmed_removal_brings_everything_back(node, states):
     node.apply()
     node.remove("--confirm", 1)
@@ -112,6 +114,7 @@ def test_an_unconfirmed_removal_brings_everything_back(node, states):
     assert_same(node.seen(), states[node.name][1])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_a_killed_guardian_is_replaced_with_the_time_that_was_left(node, states):
     start = time.monotonic()
     node.apply("--confirm", 4)
@@ -139,6 +142,7 @@ def test_both_guardians_killed_the_next_run_undoes_what_is_overdue(node, states)
     assert_same(node.seen(), states[node.name][0])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_a_client_killed_before_the_end_of_its_run_is_undone_by_the_guardian(node, states):
     done = node.apply("--confirm", 60, fault="kill journal 9", expect=None)
     assert done.returncode in (-9, 137)
