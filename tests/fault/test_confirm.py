@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import pty
 import random
 import re
 import signal
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from faults import EXHAUSTIVE, PROGRAM, SEED, Node, Run, assert_same, chosen, eventually
+from faults import EXHAUSTIVE, NODES, PROGRAM, SEED, Node, Run, assert_same, chosen, eventually
 
 
 @pytest.fixture(params=["controller", "network"])
@@ -58,6 +59,7 @@ def test_confirmed_in_time_it_is_final(node, states):
     assert "nothing to do" in node.apply().stdout
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_unconfirmed_it_is_undone_although_its_client_has_gone(node, states):
     node.apply("--confirm", 2)
     eventually(lambda: not waits(node))
@@ -104,6 +106,7 @@ def test_rolled_back_by_hand_at_once(node, states):
     assert_same(node.seen(), states[node.name][0])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_an_unconfirmed_removal_brings_everything_back(node, states):
     node.apply()
     node.remove("--confirm", 1)
@@ -111,6 +114,7 @@ def test_an_unconfirmed_removal_brings_everything_back(node, states):
     assert_same(node.seen(), states[node.name][1])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_a_killed_guardian_is_replaced_with_the_time_that_was_left(node, states):
     start = time.monotonic()
     node.apply("--confirm", 4)
@@ -138,11 +142,77 @@ def test_both_guardians_killed_the_next_run_undoes_what_is_overdue(node, states)
     assert_same(node.seen(), states[node.name][0])
 
 
+@pytest.mark.parametrize("node", NODES, indirect=True)
 def test_a_client_killed_before_the_end_of_its_run_is_undone_by_the_guardian(node, states):
     done = node.apply("--confirm", 60, fault="kill journal 9", expect=None)
     assert done.returncode in (-9, 137)
     eventually(lambda: not waits(node))
     assert_same(node.seen(), states[node.name][0])
+
+
+@contextlib.contextmanager
+def on_a_terminal(node, *words, end=""):
+    """A shell command of a node as the leader of a session of its own, as after a login; `hang_up` is what a lost connection does to it."""
+    pid, master = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execv(PROGRAM, [PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", *map(str, words)])
+    ended = []
+
+    def said():
+        with contextlib.suppress(OSError):
+            return os.read(master, 65536).decode()
+        return ""
+
+    def hang_up():
+        """The kernel sends SIGHUP to the leader, and SIGCONT in case it halts; what is said to the terminal from now on is an error."""
+        os.close(master)
+        ended.append(0)
+        eventually(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 30)
+
+    try:
+        yield pid, said, hang_up
+    finally:
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(master)
+
+
+@pytest.mark.parametrize("then", ["undone at the deadline", "confirmed from elsewhere"])
+@pytest.mark.parametrize("when", ["once it stands", "while it runs"])
+@pytest.mark.parametrize("node", ["compute1"], indirect=True)
+def test_a_client_whose_terminal_hangs_up_takes_no_guardian_with_it(node, states, when, then):
+    old, new = states[node.name]
+    seconds = 60 if then == "confirmed from elsewhere" else 3
+    change = [PROGRAM, *node.words("apply"), "--confirm", seconds]
+    # The leader is a shell that lives on when the client has ended, or the client itself.
+    words = ["sh", "-c", " ".join(map(str, change)) + "; echo it stands; sleep 60"] if when == "once it stands" else ["env", "WEFT_FAULT=stop journal 9", *change]
+    start = time.monotonic()
+    with on_a_terminal(node, *words) as (pid, said, hang_up):
+        if when == "once it stands":
+            text = ""
+            while "it stands" not in text:
+                text += said()
+                assert time.monotonic() - start < 30, text
+            assert f"confirm within {seconds} s" in text
+        else:
+            eventually(lambda: " T " in pathlib.Path(f"/proc/{pid}/stat").read_text(), 30)
+            assert node.seen() != new  # it is in the middle of its work
+        eventually(lambda: twin(node) != 0, 3)
+        watchers = guardian(node), twin(node)
+        hang_up()
+    assert waits(node) and (guardian(node), twin(node)) == watchers
+    stands = node.seen()
+    stands["memory"].pop("/var/lib/weft/journal")
+    assert_same(stands, new)  # the client has done all that it began
+    if then == "confirmed from elsewhere":
+        assert "is final" in node.weft("confirm").stdout
+        assert_same(node.seen(), new)
+    else:
+        eventually(lambda: not waits(node), 20)
+        assert time.monotonic() - start >= seconds
+        assert_same(node.seen(), old)
 
 
 def test_after_a_restart_of_the_machine_an_unconfirmed_change_is_undone(node, states):

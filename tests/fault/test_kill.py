@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is killed at any moment: `weft recover` brings the host to what it was before or to what it was to become, and nothing of others
 is touched."""
+import random
+import re
+
 import pytest
 
-from faults import NODES, Node, assert_same, chosen
+from faults import EXHAUSTIVE, NODES, SEED, Node, assert_same, chosen, eventually
 
 SAMPLE = 4
+JOURNAL = "/var/lib/weft/journal"
 
 
 def killed(node, verb, fault):
@@ -97,3 +101,99 @@ def test_killed_while_a_failed_run_is_undone(lab, states, name):
         killed(node, node.apply, f"{last}; kill netlink {point}")
         node.weft("recover")
         assert_same(node.seen(), states[name][0])
+
+
+# Where an undo can be killed: every kind of the fault layer but those of a gateway (program/test_vpn.py) and of the guardian's end.
+KINDS = ["journal", "netlink", "nft", "nft-answer", "ovsdb", "ovsdb-answer", "openflow", "sysctl", "namespace", "namespace-file", "service", "effect", "dump"]
+TOLD = "; ".join(f"log {kind} 0" for kind in KINDS)
+# Of the journal's points of a run the last two are of its end, and the two before them of the record that it is complete.
+BEFORE_COMPLETE, BEFORE_END = 3, 1
+UNDO_SAMPLE = {"controller": 2, "network": 1, "compute1": 3}
+
+
+def places(scenario):
+    """Nodes and verbs; of the network node, which takes longest, one verb in a sample."""
+    one = random.Random(f"{SEED} {scenario}").choice(["apply", "remove"])
+    return pytest.mark.parametrize("name, what", [(n, w) for n in NODES for w in ("apply", "remove") if EXHAUSTIVE or n != "network" or w == one])
+
+
+def points_told(name, node, told):
+    """The points of which a run told; a sample has each of another kind than the others."""
+    points = re.findall(r"weft: fault: log (\S+) (\d+),", told)
+    assert len({kind for kind, _ in points}) >= 5
+    if not EXHAUSTIVE:
+        mixed = {kind: (kind, n) for kind, n in random.Random(f"{SEED} {name}").sample(points, len(points))}
+        points = list(mixed.values())[:UNDO_SAMPLE[node.name]]
+    return chosen(name, [f"{kind} {n}" for kind, n in points], len(points))
+
+
+def killed_at(verb, point, before=""):
+    """How often a dump is asked for is not the same each time: of the last ones the run may have had none, and come to its end."""
+    done = verb(fault=f"{before}kill {point}", expect=None)
+    assert done.returncode in (-9, 137) or point.startswith("dump") and done.returncode in (0, 1), f"{point}: {done.returncode}\n{done.stderr}"
+
+
+def start_of(node, what, states):
+    """What brings the node to the state before the verb, the verb, and that state and the one after."""
+    prepare, verb = runs(node)[what]
+    return (prepare, verb, *(states[node.name] if what == "apply" else reversed(states[node.name])))
+
+
+@places("undo of a failed run")
+def test_killed_at_any_kind_of_operation_while_a_failed_run_is_undone(lab, states, name, what):
+    node = Node(lab, name)
+    prepare, verb, before, _ = start_of(node, what, states)
+    prepare()
+    failed = "fail effect 1; "  # the last there is: all is to be undone
+    back = verb(fault=failed + TOLD, expect=1).stderr.split("weft: fault: fail effect 1,")[1]
+    assert_same(node.seen(), before)
+    for point in points_told(f"kill {name} {what} undone", node, back):
+        killed_at(verb, point, failed)
+        node.weft("recover")
+        assert_same(node.seen(), before)
+        assert "nothing to recover" in node.weft("recover").stdout
+
+
+@places("rollback")
+def test_killed_at_any_kind_of_operation_while_a_change_that_waits_is_rolled_back(lab, states, name, what):
+    node = Node(lab, name)
+    prepare, verb, before, _ = start_of(node, what, states)
+    rollback = lambda **more: node.weft("rollback", **more)  # noqa: E731
+    prepare()
+    verb("--confirm", 600)
+    for point in points_told(f"kill {name} {what} rollback", node, rollback(fault=TOLD).stderr):
+        verb("--confirm", 600)
+        killed_at(rollback, point)
+        # The guardian may be at it already; but where the rollback had recorded nothing yet the change goes on waiting.
+        if "waiting" in node.weft("recover", "--json", expect=None).stdout:
+            rollback()
+        eventually(lambda: node.run("test", "-e", JOURNAL, expect=None).returncode != 0, 30)
+        assert_same(node.seen(), before)
+        assert "nothing to recover" in node.weft("recover").stdout
+
+
+@pytest.mark.parametrize("end", ["undone", "final"])
+@places("recover")
+def test_a_recover_that_is_killed_at_any_kind_of_operation_is_gone_on_with_by_the_next_one(lab, states, name, what, end):
+    if end == "final" and name == "network" and not EXHAUSTIVE:
+        pytest.skip("takes long, and is nothing but journal: the others have it")
+    node = Node(lab, name)
+    prepare, verb, before, after = start_of(node, what, states)
+    recover = lambda **more: node.weft("recover", **more)  # noqa: E731
+    prepare()
+    last = node.points(verb, "journal") - (BEFORE_COMPLETE if end == "undone" else BEFORE_END)
+
+    def left_over():
+        prepare()
+        killed(node, verb, f"kill journal {last}")
+
+    left_over()
+    told = recover(fault=TOLD)
+    assert f"is {end}" in told.stdout
+    points = points_told(f"kill {name} {what} recover", node, told.stderr) if end == "undone" else ["journal 1", "journal 2"]
+    for point in points:
+        left_over()
+        killed_at(recover, point)
+        recover()
+        assert_same(node.seen(), before if end == "undone" else after)
+        assert "nothing to recover" in recover().stdout

@@ -11,10 +11,10 @@ WAY = ["--ovs-rundir", FOLDER]
 
 
 class Proxy:
-    def __init__(self, node, mode, number=0):
+    def __init__(self, node, mode, number=0, *more, program="proxy.py"):
         self.node = node
-        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", "/usr/bin/python3", HERE / "proxy.py",
-                                         FOLDER, mode, str(number)], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([PROGRAM, "lab", "exec", f"{node.lab.name}/{node.name}", "--", "/usr/bin/python3", HERE / program,
+                                         FOLDER, mode, str(number), *more], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def __enter__(self):
@@ -24,6 +24,11 @@ class Proxy:
         self.process.kill()
         self.process.wait(10)
         self.process.stdout.close()
+
+    def said(self):
+        """What it said since it was ready; that is its end."""
+        self.process.kill()
+        return self.process.communicate(timeout=10)[0]
 
     def messages(self):
         return int(self.node.run("cat", FOLDER + "/count").stdout)
@@ -84,3 +89,23 @@ def test_answers_that_come_too_late_are_told_and_everything_is_as_it_was(lab, st
         done = through(node, "apply")
     assert done.returncode == 1 and "in time" in done.stderr
     assert_same(node.seen(), states["compute1"][0])
+
+
+@pytest.mark.parametrize("conflicts, code", [(5, 0), (6, 1)])
+def test_a_row_that_others_replace_under_each_try_is_tried_five_times_more_then_given_up_and_everything_is_as_it_was(lab, states, conflicts, code):
+    node = Node(lab, "compute1")
+    node.apply()
+    # What weft is to put right: a row that stands, and what stands beside the database.
+    node.run("sh", "-ec", "ovs-vsctl --no-wait set interface patch-tun options:peer=elsewhere; nft delete table inet weft")
+    before = node.seen()
+    with Proxy(node, "conflict", conflicts, "patch-tun") as proxy:
+        done = through(node, "apply")
+        tries = proxy.said().count("relies on a row")
+    assert done.returncode == code and tries == 6, (done, tries)
+    if code != 0:
+        assert done.stderr == f"weft: commit {FOLDER}/db.sock: the rows kept changing under the transaction (all earlier steps were undone)\n"
+        assert_same(node.seen(), before)
+        assert "nothing to recover" in node.weft("recover").stdout
+        node.apply()
+    assert_same(node.seen(), states[node.name][1])
+    assert "nothing to do" in node.apply().stdout

@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 
-from conftest import FABRICS, PROGRAM, eventually
+import pytest
+
+from conftest import FABRICS, PROGRAM, Lab, eventually
 
 OWN = """
 ip address add 192.168.100.52/24 dev eth2
@@ -157,3 +159,41 @@ def test_a_leased_address_is_refused_with_the_reason(lab):
     assert refused.returncode not in (0, 2) and "has a lifetime" in refused.stderr and "nothing was changed" in refused.stderr
     assert [row for rows in state(lab).values() for row in rows if "valid_life_time" not in row] == \
            [row for rows in before.values() for row in rows if "valid_life_time" not in row]
+
+
+def mac_and_mtu(lab, device):
+    (link,) = json.loads(lab.run("network", "ip", "-j", "link", "show", "dev", device).stdout)
+    return link["address"], link["mtu"]
+
+
+@pytest.mark.parametrize("mtu", [1400, 9000])
+def test_the_bridge_has_the_mac_of_its_nic_and_the_mtu_of_its_network_and_the_nic_has_its_own_again(mtu, tmp_path):
+    file = tmp_path / "fabric.yaml"
+    text = (FABRICS / "grizzly.yaml").read_text()
+    file.write_text(text.replace("cidr: 192.168.100.0/24,", f"cidr: 192.168.100.0/24, mtu: {mtu},", 1))
+    assert file.read_text() != text
+    lab = Lab(file)
+    try:
+        bare_host(lab, OWN + f"ip link set elsewhere-x address 02:00:00:00:00:01 mtu {mtu} up\n")
+        # What an operator may have set: another MTU than the file's, and a MAC that is higher than those of other ports.
+        for own in (1500, 9000, 1300):
+            lab.run("network", "sh", "-ec", f"ip link set eth2 address fe:00:00:00:0{own // 1000}:52; ip link set eth2 mtu {own}")
+            lab.run("network", "ip", "route", "replace", "default", "via", "192.168.100.1", "dev", "eth2")
+            before, mine = state(lab), mac_and_mtu(lab, "eth2")
+            assert mine == (f"fe:00:00:00:0{own // 1000}:52", own)
+            lab.on("network", "apply")
+            assert mac_and_mtu(lab, "eth2") == mac_and_mtu(lab, "br-ex") == (mine[0], mtu)
+            # Full packets go both ways and larger ones do not, so that the switch knows of it too.
+            for size, arrives in ((mtu, True), (mtu + 1, False)):
+                done = lab.run("network", "ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", size - 28, "192.168.100.200", expect=None)
+                assert (done.returncode == 0) == arrives, done.stdout + done.stderr
+            # A bridge takes the lowest MAC of its ports, where nobody says otherwise.
+            lab.run("network", "ovs-vsctl", "add-port", "br-ex", "elsewhere-x")
+            assert mac_and_mtu(lab, "br-ex") == (mine[0], mtu)
+            lab.run("network", "ovs-vsctl", "del-port", "br-ex", "elsewhere-x")
+            assert lab.writes("network")["steps"] == 0
+            lab.run("network", PROGRAM, "remove", "--fabric", "grizzly", "--node", "network")
+            assert mac_and_mtu(lab, "eth2") == mine
+            eventually(lambda: state(lab) == before)
+    finally:
+        lab.down()

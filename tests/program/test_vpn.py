@@ -852,6 +852,39 @@ def test_an_operation_that_fails_leaves_all_as_it_was_and_the_next_run_converges
     eventually(lambda: reaches(lab), 20)
 
 
+@pytest.mark.parametrize("way", ["a failed run is undone", "a change that waits is rolled back", "a recover goes on"])
+@pytest.mark.parametrize("what", ["apply", "remove"])
+def test_killed_at_any_operation_of_wireguard_while_what_was_done_is_undone_all_is_as_it_was_after_the_next_recover(lab, file, what, way):
+    change = ["apply", file(with_peers(3)), "--node", "vpn"] if what == "apply" else ["remove", "--node", "vpn"]
+
+    def on_vpn(*words, fault=None, expect=0):
+        return lab.run("vpn", *(["env", f"WEFT_FAULT={fault}"] if fault else []), PROGRAM, *words, expect=expect)
+
+    def undone(fault, checked):
+        """What the undo of the change says, with a fault of its own."""
+        if way == "a failed run is undone":
+            return on_vpn(*change, fault=f"fail effect 1; {fault}", expect=1 if checked else None)
+        if way == "a change that waits is rolled back":
+            on_vpn(*change, "--confirm", 60)
+            return on_vpn("rollback", fault=fault, expect=0 if checked else None)
+        assert on_vpn(*change, fault="kill effect 1", expect=None).returncode in (-9, 137)
+        return on_vpn("recover", fault=fault, expect=0 if checked else None)
+
+    lab.on("vpn", "apply")
+    before = stands(lab)
+    told = undone("log wireguard 0", True).stderr.split("weft: fault: fail effect 1,")[-1]
+    assert stands(lab) == before
+    points = re.findall(r"weft: fault: log wireguard (\d+),", told)
+    assert points
+    for point in points:
+        assert undone(f"kill wireguard {point}", False).returncode in (-9, 137), point
+        on_vpn("recover")  # after a rollback the guardian may have been faster
+        eventually(lambda: lab.run("vpn", "test", "-e", "/var/lib/weft/journal", expect=None).returncode != 0)
+        assert stands(lab) == before, point
+        assert lab.writes("vpn") == NOTHING
+    eventually(lambda: reaches(lab), 20)
+
+
 OTHER_KEY = "/var/lib/weft/keys/other.key"
 # What gives up a key: no file is named for it any more, neither by the state that is wanted nor by what stands.
 GIVEN_UP = {
