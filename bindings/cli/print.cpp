@@ -96,8 +96,8 @@ void describe_namespace(std::string& out, const namespace_state& ns) {
 }
 
 void describe_bridge(std::string& out, const ovs::bridge_row& b) {
-    out += fmt::format("bridge {}{}{}\n", b.name, b.datapath_type.empty() ? "" : " datapath " + b.datapath_type,
-                       b.fail_mode.empty() ? "" : " fail-mode " + b.fail_mode);
+    out += fmt::format("bridge {}{}{}{}\n", b.name, b.datapath_type.empty() ? "" : " datapath " + b.datapath_type,
+                       b.fail_mode.empty() ? "" : " fail-mode " + b.fail_mode, b.mtu_request ? fmt::format(" mtu {}", *b.mtu_request) : "");
     for (const ovs::port_row& p : b.ports) {
         out += fmt::format("  port {}{}", p.name, p.tag ? fmt::format(" tag {}", *p.tag) : "");
         for (const ovs::interface_row& i : p.interfaces) {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstddef>
 #include <cstdio>
@@ -98,6 +99,7 @@ public:
                         {"wanted", s["after"]},
                         {"seen", s["before"]},
                         {"text", s["text"]},
+                        {"details", s.contains("details") ? s["details"] : boost::json::value(boost::json::array())},
                         {"detail", d.detail}});
         } else {
             const colours& c = colour();
@@ -106,6 +108,11 @@ public:
                                                                                                                : c.bad;
             std::printf("%s %s%-8s%s %s%s%s\n", stamp(now, false).c_str(), paint, apply::to_string(d.state), c.off,
                         d.difference.to_string().c_str(), d.detail.empty() ? "" : ": ", d.detail.c_str());
+            // What the line has no room for, as `plan` says it; of a thousand peers the first will do.
+            constexpr std::size_t most = 20;
+            const auto more = d.state == apply::drift_state::seen || d.state == apply::drift_state::repaired ? d.difference.details() : std::vector<std::string>();
+            for (std::size_t i = 0; i < std::min(most, more.size()); ++i) std::printf("    %s\n", more[i].c_str());
+            if (more.size() > most) std::printf("    and %zu more\n", more.size() - most);
         }
         std::fflush(stdout);
     }

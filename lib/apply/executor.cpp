@@ -76,12 +76,31 @@ result<void> executor::each(const std::vector<step>& steps, std::size_t first, s
     for (std::size_t i = first; i < last; ++i) {
         if (auto ok = run(steps[i]); ok) done.push_back(i);
         else if (!undoing && steps[i].after && transport_of(steps[i]) == transport::services) left_out.push_back(ok.error());
-        else return ok;
+        else {
+            auto e = ok.error();
+            e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + steps[i].to_string();
+            return e;
+        }
     }
     return {};
 }
 
+// What goes as one fails as one: who can tell which step it was has said so.
 result<void> executor::group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
+    auto ok = run_group(steps, first, last, done);
+    if (ok || ok.error().detail.find("step: ") != std::string::npos) return ok;
+    constexpr std::size_t named = 3;
+    auto e = ok.error();
+    std::string words;
+    if (last - first == 1) words = "step: " + steps[first].to_string();
+    for (std::size_t i = first; last - first > 1 && i < std::min(last, first + named); ++i)
+        words += (i == first ? "steps, as one: " : ", ") + steps[i].object_kind() + " " + steps[i].object_name();
+    if (last - first > named) words += " and " + std::to_string(last - first - named) + " more";
+    e.detail += (e.detail.empty() ? "" : "; ") + words;
+    return e;
+}
+
+result<void> executor::run_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
     switch (transport_of(steps[first])) {
         case transport::namespaces: return each(steps, first, last, done, [&](const step& s) { return one_namespace(s); });
         case transport::sysctl: return sysctls(steps, first, last, done);
@@ -104,9 +123,12 @@ result<void> executor::one_namespace(const step& s) {
     if (s.after) {
         const auto& name = std::get<namespace_object>(*s.after).name;
         // The record comes first: a crash between the two leaves a record without a namespace, which is harmless.
+        const auto known = recorded_namespaces(fabric_);
+        if (!known) return known.error();
         if (auto ok = record_namespace(fabric_, name); !ok) return ok;
         auto made = netlink::create_namespace(name);
-        if (!made) forget_namespace(name);
+        // What was ours before stays so, or what stands in the way would be taken for somebody else's.
+        if (!made && std::find(known->begin(), known->end(), name) == known->end()) forget_namespace(name);
         return made;
     }
     const auto& name = std::get<namespace_object>(*s.before).name;

@@ -36,6 +36,7 @@ public:
     bool announces = true;
 
 private:
+    result<void> run_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done);
     template <class F>
     result<void> each(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, F run);
     result<netlink::namespace_handle> open(const std::string& scope) const;

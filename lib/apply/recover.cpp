@@ -40,19 +40,6 @@ result<std::string> end_journal(const place& where, const found_journal& found, 
     return "line " + std::to_string(found.damaged) + " of the journal was damaged; it is kept as " + *kept;
 }
 
-// What cannot be undone is told, and the journal stays: the next one goes on, until it can or a person gives up on it (discard_journal).
-result<std::string> undo(const place& where, const found_journal& found, const std::string& why) {
-    auto log = journal::resume(where);
-    if (!log) return log.error();
-    if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
-    const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
-    if (!remains) return remains.error();
-    if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok.error();
-    if (remains->empty()) return end_journal(where, found, *log);
-    return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
-                 "undone, but for these:" + *remains + "\n  the journal is kept: weft recover tries again, weft recover --discard gives up on it", 0};
-}
-
 // Takes away what a creation left that was killed between the name and the namespace: a file of our name below /run/netns that is none.
 result<void> sweep_namespaces() {
     const auto ours = recorded_namespaces("");
@@ -66,6 +53,20 @@ result<void> sweep_namespaces() {
         forget_namespace(name);
     }
     return {};
+}
+
+// What cannot be undone is told, and the journal stays: the next one goes on, until it can or a person gives up on it (discard_journal).
+result<std::string> undo(const place& where, const found_journal& found, const std::string& why) {
+    auto log = journal::resume(where);
+    if (!log) return log.error();
+    if (auto ok = sweep_namespaces(); !ok) return ok.error();
+    if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
+    const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
+    if (!remains) return remains.error();
+    if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok.error();
+    if (remains->empty()) return end_journal(where, found, *log);
+    return error{errc::incomplete, "undo", found.header.verb + " of " + found.header.fabric + " on " + found.header.node,
+                 "undone, but for these:" + *remains + "\n  the journal is kept: weft recover tries again, weft recover --discard gives up on it", 0};
 }
 
 // Of a run that was to be confirmed, it is the confirmation that completes it.

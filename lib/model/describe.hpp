@@ -55,7 +55,7 @@ BOOST_DESCRIBE_STRUCT(table, (), (family, name, chains))
 namespace ovs {
 BOOST_DESCRIBE_STRUCT(interface_row, (), (name, type, options, external_ids, mac, mtu_request, ofport_request, ofport, error))
 BOOST_DESCRIBE_STRUCT(port_row, (), (name, tag, trunks, vlan_mode, other_config, external_ids, interfaces))
-BOOST_DESCRIBE_STRUCT(bridge_row, (), (name, datapath_type, fail_mode, protocols, other_config, external_ids, ports, controllers))
+BOOST_DESCRIBE_STRUCT(bridge_row, (), (name, datapath_type, fail_mode, protocols, other_config, mtu_request, external_ids, ports, controllers))
 BOOST_DESCRIBE_STRUCT(flow, (), (cookie, table, priority, idle_timeout, hard_timeout, match, actions))
 }  // namespace ovs
 

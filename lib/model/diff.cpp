@@ -350,7 +350,8 @@ private:
                     if (auto ok = in_the_way(foreign("bridge", w.name, "Open vSwitch")); !ok) return ok;
                     continue;  // its ports and flows are its owner's
                 }
-                if (h->datapath_type != w.datapath_type || h->fail_mode != w.fail_mode || h->protocols != w.protocols ||
+                if (!bare.mtu_request) bare.mtu_request = h->mtu_request;
+                if (bare.mtu_request != h->mtu_request || h->datapath_type != w.datapath_type || h->fail_mode != w.fail_mode || h->protocols != w.protocols ||
                     !keys_satisfied(w.other_config, h->other_config) || !keys_satisfied(w.external_ids, h->external_ids)) {
                     auto before = *h;
                     before.ports.clear();

@@ -121,7 +121,7 @@ fields fields_of(const nft::table& o) {
     return {{"with", o.chains.empty() ? "" : counted(o.chains.size(), "chain") + ", " + counted(rules, "rule")}};
 }
 fields fields_of(const ovs::bridge_row& o) {
-    fields out{{"datapath", o.datapath_type}, {"fail_mode", o.fail_mode}, {"protocols", joined(o.protocols)}};
+    fields out{{"datapath", o.datapath_type}, {"fail_mode", o.fail_mode}, {"protocols", joined(o.protocols)}, {"mtu_request", text_of(o.mtu_request)}};
     add_map(out, "other_config", o.other_config, true);
     add_map(out, "external_ids", o.external_ids, true);
     // Those of others; an undo plugs them in again.

@@ -83,6 +83,8 @@ bridge_row to_bridge(const ovsrec_bridge* row) {
         auto p = to_port(v.ports[i]);
         if (p.name != b.name) {
             b.ports.push_back(std::move(p));
+        } else if (p.interfaces.size() == 1) {
+            b.mtu_request = p.interfaces[0].mtu_request;
         }
     }
     std::ranges::sort(b.ports, {}, &port_row::name);

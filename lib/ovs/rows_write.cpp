@@ -233,6 +233,20 @@ void sync_bridge(const ovsrec_bridge* row, const bridge_row* before, const bridg
     }
 }
 
+// What a bridge says of its local port, whose interface is the only one there.
+void sync_local_port(const ovsrec_port* row, const bridge_row* before, const bridge_row& after) {
+    weft_port_view port;
+    weft_port_read(row, &port);
+    if (port.n_interfaces != 1) {
+        return;
+    }
+    weft_interface_view v;
+    weft_interface_read(port.interfaces[0], &v);
+    if (sync_number(port.interfaces[0], weft_interface_set_mtu_request, v.mtu_request, before ? &before->mtu_request : nullptr, after.mtu_request)) {
+        weft_interface_verify(port.interfaces[0]);
+    }
+}
+
 // Whether a row that went may be made anew: one that somebody else plugged is gone because its owner unplugged it.
 bool made_by_weft(const port_row& p) { return p.external_ids.contains(mark_fabric) && !p.other_config.contains(mark_bound); }
 
@@ -240,6 +254,7 @@ bool made_by_weft(const port_row& p) { return p.external_ids.contains(mark_fabri
 struct live_bridge {
     ovsrec_bridge* row = nullptr;
     bool fresh = false, indexed = false;
+    std::optional<std::uint32_t> mtu_request;  // of a fresh one's local port
     std::vector<ovsrec_port*> new_ports;
     std::unordered_map<std::string, ovsrec_port*> ports;
 
@@ -304,7 +319,11 @@ result<written> write_changes(ovsdb_idl* idl, ovsdb_idl_txn* txn, const change_s
         }
         auto& b = bridges[change.after->name];
         if (b.row) {
-            sync_bridge(b.row, change.before ? &*change.before : nullptr, *change.after);
+            const auto* before = change.before ? &*change.before : nullptr;
+            sync_bridge(b.row, before, *change.after);
+            if (const auto* local = b.find(change.after->name)) {
+                sync_local_port(local, before, *change.after);
+            }
             continue;
         }
         if (fresh_root && !root_row) {
@@ -312,6 +331,7 @@ result<written> write_changes(ovsdb_idl* idl, ovsdb_idl_txn* txn, const change_s
         }
         b.row = weft_bridge_insert(txn, change.after->name.c_str());
         b.fresh = true;
+        b.mtu_request = change.after->mtu_request;
         fill_bridge(b.row, *change.after);
         fresh_bridges.push_back(b.row);
         if (!fresh_root) {
@@ -370,6 +390,7 @@ result<written> write_changes(ovsdb_idl* idl, ovsdb_idl_txn* txn, const change_s
             local.interfaces.emplace_back();
             local.interfaces.back().name = name;
             local.interfaces.back().type = "internal";
+            local.interfaces.back().mtu_request = b.mtu_request;
             b.new_ports.push_back(insert_port(txn, local));
             out.interfaces.emplace_back(name, name);
         }

@@ -19,6 +19,8 @@ void bridge_over(compilation& c, placed_nic& nic, const std::string& bridge_name
     bridge.datapath_type = c.facts.datapath;
     bridge.fail_mode = "standalone";
     bridge.external_ids = c.marks(node_path(c.name, bridge_name));
+    // Asked for, or vswitchd would lower it to that of whatever port somebody adds.
+    bridge.mtu_request = nic.network->mtu;
     // Pinned, or the bridge would take the lowest MAC of its ports, and change it when a port comes or goes.
     if (const auto mac = c.facts.nic_macs.find(nic.device); mac != c.facts.nic_macs.end())
         bridge.other_config["hwaddr"] = mac->second.to_string();

@@ -172,6 +172,17 @@ def test_killed_at_any_kind_of_operation_while_a_change_that_waits_is_rolled_bac
         assert "nothing to recover" in node.weft("recover").stdout
 
 
+def test_a_rollback_that_was_killed_between_a_name_and_its_namespace_can_be_asked_for_again(lab, states):
+    node = Node(lab, "network")
+    for point in (1, 2, 5):
+        node.apply()
+        node.remove("--confirm", 600)
+        killed(node, lambda **more: node.weft("rollback", **more), f"kill namespace-file {point}")
+        node.weft("rollback", expect=None)  # the guardian may be faster
+        eventually(lambda: node.run("test", "-e", JOURNAL, expect=None).returncode != 0, 30)
+        assert_same(node.seen(), states["network"][1])
+
+
 @pytest.mark.parametrize("end", ["undone", "final"])
 @places("recover")
 def test_a_recover_that_is_killed_at_any_kind_of_operation_is_gone_on_with_by_the_next_one(lab, states, name, what, end):

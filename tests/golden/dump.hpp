@@ -92,6 +92,7 @@ inline std::string dump(const ovs::bridge_row& b) {
     std::string out =
         fmt::format("bridge {} datapath={} fail_mode={} protocols=", b.name, b.datapath_type, b.fail_mode);
     for (const auto& p : b.protocols) out += p + ",";
+    if (b.mtu_request) out += fmt::format(" mtu_request={}", *b.mtu_request);
     out += "\n  other_config" + dump(b.other_config) + "\n  external_ids" + dump(b.external_ids) + "\n";
     for (const auto& p : b.ports) {
         out += "  port " + p.name + (p.tag ? fmt::format(" tag={}", *p.tag) : "") + "\n    other_config" +

@@ -319,7 +319,11 @@ TEST_CASE("a run that is undone after a service was replaced or removed brings i
     CHECK(failed.error().code == errc::check_failed);
     CHECK(failed.error().message().find("all steps were undone") != std::string::npos);
     CHECK(services::running(h.fabric).value() == before);
-    CHECK(h.alive().size() == 1);
+    const auto alive = h.alive();
+    std::string parents;
+    for (const int pid : alive) parents += std::to_string(pid) + " of " + std::to_string(parent_of(pid)) + "; ";
+    INFO(parents);
+    CHECK(alive.size() == 1);
     CHECK(fs::exists(leases));
 
     // The same without the rule is final.

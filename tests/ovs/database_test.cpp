@@ -21,6 +21,40 @@ using namespace std::chrono_literals;
         return;                                                          \
     }
 
+TEST_CASE("the MTU that a bridge asks for is kept whatever ports join it, changes, and goes again with who asked for it", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto br = bridge("br-a");
+    br.mtu_request = 1500;
+    auto changes = add_bridge(br);
+    db.commit(changes).value();
+    const auto mtu = [&] { return sw.vsctl({"get", "interface", "br-a", "mtu"}); };
+    const auto asked = [&] { return sw.vsctl({"get", "interface", "br-a", "mtu_request"}); };
+    CHECK(mtu() == "1500\n");
+    sw.vsctl({"add-port", "br-a", "low", "--", "set", "interface", "low", "type=internal", "mtu_request=1300"});
+    CHECK(mtu() == "1500\n");
+    CHECK(db.snapshot().value()[0].mtu_request == 1500U);
+
+    auto lower = br;
+    lower.mtu_request = 1400;
+    changes.bridges[0] = {br, lower};
+    db.commit(changes).value();
+    CHECK(mtu() == "1400\n");
+    const auto writes = ovs::database::writes();
+    db.commit(changes).value();
+    CHECK(ovs::database::writes() == writes);
+    // Of a bridge that never asked, what somebody else asks for is left alone.
+    auto none = lower;
+    none.mtu_request.reset();
+    changes.bridges[0] = {none, none};
+    db.commit(changes).value();
+    CHECK(asked() == "1400\n");
+    changes.bridges[0] = {lower, none};
+    db.commit(changes).value();
+    CHECK(asked() == "[]\n");
+}
+
 TEST_CASE("bridge and port are created, changed and removed", "[ovs]") {
     NEEDS_SWITCH();
     private_switch sw;

@@ -341,6 +341,21 @@ TEST_CASE("routes that the kernel drops with a device's last IPv4 address go and
     CHECK(texts() == std::vector<std::string>{"- address 192.0.2.1/24 dev eth0", "+ address 192.0.2.9/24 dev eth0"});
 }
 
+TEST_CASE("a bridge asks for the MTU that is wanted, and keeps what others ask for where none is") {
+    host_state s, w;
+    w.fabric = s.fabric = "f";
+    ovs::bridge_row bridge{"br-ex", "netdev", "standalone", {}, {}, {{ovs::mark_fabric, "f"}}, {}};
+    s.bridges = w.bridges = {bridge};
+    s.bridges[0].mtu_request = 1400;
+    CHECK(diff(s, w).value().steps.empty());
+    w.bridges[0].mtu_request = 1500;
+    const auto p = diff(s, w).value();
+    REQUIRE(p.steps.size() == 1);
+    CHECK(p.steps[0].to_string() == "~ bridge br-ex mtu_request 1400 → 1500");
+    s.bridges[0].mtu_request = 1500;
+    CHECK(diff(s, w).value().steps.empty());
+}
+
 TEST_CASE("flows: learned and foreign ones are never part of a plan, changed actions are one step") {
     host_state s, w;
     w.fabric = s.fabric = "f";

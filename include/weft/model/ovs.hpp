@@ -51,6 +51,7 @@ struct bridge_row {
     string_map external_ids;
     std::vector<port_row> ports;            // sorted by name; the local port (same name as the bridge) is implied
     std::set<std::string> controllers;      // seen only: the targets, which somebody else set
+    std::optional<std::uint32_t> mtu_request;  // of the local port; without it vswitchd lowers its MTU to the lowest of the bridge's ports
     friend bool operator==(const bridge_row&, const bridge_row&) = default;
 };
 
