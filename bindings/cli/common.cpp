@@ -93,9 +93,15 @@ fabric load(const options& o) {
     return f;
 }
 
+boost::json::value parsed_json(const std::string& text) {
+    boost::json::parse_options any_bytes;
+    any_bytes.allow_invalid_utf8 = true;
+    return boost::json::parse(text, {}, any_bytes);
+}
+
 std::optional<fabric> fabric_of_this_lab() {
     std::ifstream in(lab_fabric);
-    if (!in && errno != ENOENT) throw exception(errno_error(errno, "read", lab_fabric));
+    if (!in && errno != ENOENT && errno != EACCES) throw exception(errno_error(errno, "read", lab_fabric));
     if (!in) return std::nullopt;
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     return fabric_from_json(text).value();

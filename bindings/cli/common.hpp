@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What several verbs share: reading a fabric file with its diagnostics, filling it from the lock, printing.
 // Faults of a file are printed one per line on standard error, then weft::exception is thrown. May include: weft
-// headers.
+// headers and Boost.JSON.
 #pragma once
 
 #include <signal.h>
 
+#include <boost/json/value.hpp>
 #include <optional>
 #include <string>
 
@@ -33,6 +34,8 @@ std::vector<diagnostic> diagnostics_of(const options&, fabric* loaded = nullptr)
 std::string diagnostics_json(const std::vector<diagnostic>&);
 
 [[noreturn]] void fail(errc, std::string operation, std::string object, std::string detail);
+// What weft wrote as JSON; names of the host in it need not be UTF-8.
+boost::json::value parsed_json(const std::string& text);
 void print(const std::string& text);  // and a newline if it lacks one
 
 // Reads the file, which must have the node.

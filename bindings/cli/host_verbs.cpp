@@ -87,6 +87,7 @@ void follow_ports(const options& o, const std::string& name) {
             return compiled_here(o.place, *f, o.node);
         });
         if (!here) return false;
+        if (done && !done->earlier_run.empty()) tell("before: " + done->earlier_run);
         // What one network lacks is no reason to try all again: the others' ports are followed.
         if (!done && done.error().code == errc::incomplete) tell(done.error().message());
         else if (!done) return done.error();
@@ -230,7 +231,7 @@ int show(const options& o) {
     } else if (ports.empty()) {
         print(to_json(seen));
     } else {
-        auto shown = boost::json::parse(to_json(seen)).as_object();
+        auto shown = parsed_json(to_json(seen)).as_object();
         shown.emplace("ports", std::move(ports));
         print(boost::json::serialize(shown));
     }

@@ -88,7 +88,7 @@ public:
             // The object before and after as `plan --json` prints them.
             weft::plan one;
             one.steps.push_back(d.difference);
-            auto parsed = boost::json::parse(to_json(one)).as_object();
+            auto parsed = parsed_json(to_json(one)).as_object();
             auto& s = parsed["steps"].as_array()[0].as_object();
             print_line({{"when", stamp(now, true)},
                         {"since", stamp(d.since, true)},
@@ -170,6 +170,7 @@ int watch(const options& o) {
     w.trouble = [&](const std::string& words) {
         if (here) tell.note(words.empty() ? "well" : "trouble", words.empty() ? "the node can be read again" : words);
     };
+    w.earlier_run = [&](const std::string& words) { tell.note("before", words); };
     w.alive = [&](bool looked) {
         if (!in_place) {
             tell.note("watching", o.node + (looked ? "" : ", which cannot be read yet"));

@@ -180,18 +180,29 @@ result<report> remove_locked(const place& where, const std::string& fabric, cons
     nothing.fabric = fabric;
     nothing.node = node;
     nothing.namespaces.push_back({});  // the host's own: remembered sysctls are put back by make_plan
-    auto p = make_plan(where, nothing);
-    if (!p) return p.error();
-    if (caller.before) {
-        if (auto ok = caller.before(*p); !ok) return ok.error();
-    }
     auto header = header_for("remove", fabric, node, caller);
     header.forget_settings = true;
     header.fabric_after = "";
-    if (!p->empty()) return run_once(where, header, *p, nullptr, [&] { return verified(where, nothing, "remove"); });
-    if (auto ok = renew_memory(header); !ok) return ok.error();
-    make_final(where, header, {});
-    return nothing_done(*p);
+    for (bool again = false;; again = true) {
+        auto p = make_plan(where, nothing);
+        if (!p) return p.error();
+        if (caller.before) {
+            if (auto ok = caller.before(*p); !ok) return ok.error();
+        }
+        if (p->empty()) {
+            if (auto ok = renew_memory(header); !ok) return ok.error();
+            make_final(where, header, {});
+            return nothing_done(*p);
+        }
+        bool differs = false;
+        auto done = run_once(where, header, *p, nullptr, [&] {
+            auto ok = verified(where, nothing, "remove");
+            differs = !ok;
+            return ok;
+        });
+        // The host changed under the run; once more, by what is there now.
+        if (done || again || !differs || journal_waits(where)) return done;
+    }
 }
 
 }  // namespace

@@ -38,6 +38,11 @@ result<void> all(result<void> outcome, std::size_t first, std::size_t last, inde
     return outcome;
 }
 
+error with_step(error e, const step& s) {
+    e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + s.to_string();
+    return e;
+}
+
 netlink::object object_of(const state_object& o) {
     return std::visit(
         [](const auto& v) -> netlink::object {
@@ -76,11 +81,7 @@ result<void> executor::each(const std::vector<step>& steps, std::size_t first, s
     for (std::size_t i = first; i < last; ++i) {
         if (auto ok = run(steps[i]); ok) done.push_back(i);
         else if (!undoing && steps[i].after && transport_of(steps[i]) == transport::services) left_out.push_back(ok.error());
-        else {
-            auto e = ok.error();
-            e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + steps[i].to_string();
-            return e;
-        }
+        else return undoing ? ok : with_step(ok.error(), steps[i]);
     }
     return {};
 }
@@ -88,12 +89,13 @@ result<void> executor::each(const std::vector<step>& steps, std::size_t first, s
 // What goes as one fails as one: who can tell which step it was has said so.
 result<void> executor::group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
     auto ok = run_group(steps, first, last, done);
-    if (ok || ok.error().detail.find("step: ") != std::string::npos) return ok;
+    // Who undoes names the step that stands himself.
+    if (ok || undoing || ok.error().detail.find("step: ") != std::string::npos) return ok;
     constexpr std::size_t named = 3;
+    if (last - first == 1) return with_step(ok.error(), steps[first]);
     auto e = ok.error();
     std::string words;
-    if (last - first == 1) words = "step: " + steps[first].to_string();
-    for (std::size_t i = first; last - first > 1 && i < std::min(last, first + named); ++i)
+    for (std::size_t i = first; i < std::min(last, first + named); ++i)
         words += (i == first ? "steps, as one: " : ", ") + steps[i].object_kind() + " " + steps[i].object_name();
     if (last - first > named) words += " and " + std::to_string(last - first - named) + " more";
     e.detail += (e.detail.empty() ? "" : "; ") + words;
@@ -123,12 +125,13 @@ result<void> executor::one_namespace(const step& s) {
     if (s.after) {
         const auto& name = std::get<namespace_object>(*s.after).name;
         // The record comes first: a crash between the two leaves a record without a namespace, which is harmless.
-        const auto known = recorded_namespaces(fabric_);
+        const auto known = namespace_owner(name);
         if (!known) return known.error();
         if (auto ok = record_namespace(fabric_, name); !ok) return ok;
         auto made = netlink::create_namespace(name);
-        // What was ours before stays so, or what stands in the way would be taken for somebody else's.
-        if (!made && std::find(known->begin(), known->end(), name) == known->end()) forget_namespace(name);
+        // A name that a killed creation of ours left without a namespace stays ours, or nobody would take it away; a namespace of that name which
+        // came meanwhile is somebody else's.
+        if (!made && (*known != fabric_ || netlink::namespace_handle::open(name))) forget_namespace(name);
         return made;
     }
     const auto& name = std::get<namespace_object>(*s.before).name;
@@ -179,11 +182,12 @@ result<void> executor::sysctls(const std::vector<step>& steps, std::size_t first
     std::size_t written = 0;
     auto outcome = netlink::write_sysctls(*handle, values, written);
     // On a failure the first that was not written; steps without a value have no effect either way.
-    for (std::size_t i = first; i < last && (outcome || written > 0 || !steps[i].after); ++i) {
+    std::size_t i = first;
+    for (; i < last && (outcome || written > 0 || !steps[i].after); ++i) {
         if (steps[i].after && written > 0) --written;
         done.push_back(i);
     }
-    return outcome;
+    return outcome || undoing || i == last ? outcome : with_step(outcome.error(), steps[i]);
 }
 
 result<void> executor::netlink_group(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done) {
@@ -215,9 +219,7 @@ result<void> executor::netlink_group(const std::vector<step>& steps, std::size_t
         if (outcomes[i]) {
             done.push_back(first + i);  // after a failure too: what was sent with it has taken effect
         } else if (ok) {
-            auto e = outcomes[i].error();
-            e.detail += (e.detail.empty() ? "" : "; ") + std::string("step: ") + steps[first + i].to_string();
-            ok = e;
+            ok = undoing ? outcomes[i] : with_step(outcomes[i].error(), steps[first + i]);
         }
     }
     return ok;

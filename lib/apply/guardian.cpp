@@ -201,7 +201,10 @@ int guard_act(const place& where) {
         return 1;
     }
     if (done->what == recovery::kind::undone)
-        std::fprintf(stderr, "weft: guardian: %s of %s on %s was undone\n", done->verb.c_str(), done->fabric.c_str(), done->node.c_str());
+        std::fprintf(stderr, "weft: guardian: %s of %s on %s was undone%s%s\n", done->verb.c_str(), done->fabric.c_str(), done->node.c_str(),
+                     done->told.empty() ? "" : "; ", done->told.c_str());
+    else if (!done->told.empty())
+        std::fprintf(stderr, "weft: guardian: %s\n", done->told.c_str());
     return 0;
 }
 

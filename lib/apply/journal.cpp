@@ -25,7 +25,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::int64_t version = 1;  // of the format; another one is refused
+constexpr std::int64_t version = 2, oldest_version = 1;  // of the format, and which is read; another one is refused. 2: bridges' mtu_request
 
 std::string first_line(const char* path) {
     std::ifstream file(path);
@@ -57,11 +57,15 @@ std::string record(const json::value& v) {
     return checksum(text) + " " + text + "\n";
 }
 
-// The JSON of a line, if its checksum is right.
+bool sound(std::string_view line) { return line.size() >= 10 && line[8] == ' ' && checksum(line.substr(9)) == line.substr(0, 8); }
+
+// The JSON of a line, if its checksum is right. Names and words of the host in it need not be UTF-8.
 std::optional<json::value> parsed(std::string_view line) {
-    if (line.size() < 10 || line[8] != ' ' || checksum(line.substr(9)) != line.substr(0, 8)) return std::nullopt;
+    if (!sound(line)) return std::nullopt;
     boost::system::error_code problem;
-    auto value = json::parse({line.data() + 9, line.size() - 9}, problem);
+    json::parse_options any_bytes;
+    any_bytes.allow_invalid_utf8 = true;
+    auto value = json::parse({line.data() + 9, line.size() - 9}, problem, {}, any_bytes);
     if (problem || !value.is_object()) return std::nullopt;
     return value;
 }
@@ -277,10 +281,11 @@ result<std::optional<found_journal>> read_journal(const place& where) {
     std::string line;
     std::getline(file, line);
     const auto header = parsed(line);
+    if (file.bad()) return errno_error(EIO, "read journal", path);
     if (!header) return unreadable(path, "its first record is damaged");
     try {
         const auto& o = header->as_object();
-        if (const auto is = o.at("journal").to_number<std::int64_t>(); is != version)
+        if (const auto is = o.at("journal").to_number<std::int64_t>(); is < oldest_version || is > version)
             return foreign(path, "it is of format " + std::to_string(is) + ", and this weft reads format " + std::to_string(version));
         if (o.at("host").as_string() != host_id()) return foreign(path, "another host wrote it: " + std::string(o.at("host").as_string()));
         if (o.at("netns").as_string() != where.netns) return foreign(path, "it is of the namespace \"" + std::string(o.at("netns").as_string()) + "\"");
@@ -289,9 +294,10 @@ result<std::optional<found_journal>> read_journal(const place& where) {
         auto found = with_header(o);
         std::getline(file, line);
         const auto body = parsed(line);
-        if (!body || !body->as_object().contains("plan")) return unreadable(path, "its plan is damaged");
+        if (file.bad()) return errno_error(EIO, "read journal", path);
+        if (!body || !body->as_object().contains("plan")) return found.plan_damaged = true, found;
         auto steps = plan_from_json(std::string(body->as_object().at("plan").as_string()));
-        if (!steps) return unreadable(path, "its plan is none: " + steps.error().message());
+        if (!steps) return found.plan_damaged = true, found;
         found.plan = std::move(*steps);
         for (std::size_t number = 3; std::getline(file, line) && !file.eof(); ++number) {
             if (const auto next = parsed(line)) {
@@ -303,6 +309,7 @@ result<std::optional<found_journal>> read_journal(const place& where) {
             found.deadline.reset();
             for (std::size_t i = 0; i < found.plan.steps.size(); ++i) found.begun.insert(i);
         }
+        if (file.bad()) return errno_error(EIO, "read journal", path);
         return found;
     } catch (const std::exception& e) {
         return unreadable(path, std::string("a record is not as it should be: ") + e.what());
@@ -336,7 +343,7 @@ journal_watch::kind journal_watch::read() {
         if (now.empty()) return kind::unreadable;
         if (*boot != json::value(now)) return kind::absent;
         // The plan may be long, and says nothing about the time.
-        if (!std::getline(file, line) || file.eof()) return kind::unreadable;
+        if (!std::getline(file, line) || file.eof() || !sound(line)) return kind::unreadable;
         ovs_rundir_ = std::string(rundir->as_string());
         records_ = static_cast<std::int64_t>(file.tellg());
     }

@@ -64,12 +64,13 @@ struct found_journal {
     bool complete = false, undoing = false;
     std::string why;                        // of the undoing
     std::optional<std::int64_t> deadline;   // it waits for confirmation until then
-    std::size_t damaged = 0;                // the last line of it that cannot be read; 0: all can
+    std::size_t damaged = 0;                // the last line behind the plan that cannot be read; 0: all can
+    bool plan_damaged = false;              // nothing but the header can be read, which knows what the node was before
 };
 
 // Nothing where there is none. A last record that was cut short is as if it had not been written. Behind the plan, one that is damaged may
 // have been any: all steps may have begun then, and what stood before it about the run's end no longer holds. Errors: unsupported where another
-// version or another host wrote it, invalid_input where it cannot be read; it is left as it is in both cases.
+// version or another host wrote it, invalid_input where its header cannot be read; it is left as it is in both cases.
 result<std::optional<found_journal>> read_journal(const place&);
 // Keeps the file under another name, which is given.
 result<std::string> set_aside(const place&);

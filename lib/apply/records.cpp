@@ -97,6 +97,12 @@ result<std::vector<std::string>> recorded_namespaces(const std::string& fabric) 
     return names;
 }
 
+result<std::string> namespace_owner(const std::string& name) {
+    const auto text = text_of(std::string(namespace_folder) + "/" + name);
+    if (!text) return text.error();
+    return text->substr(0, text->find('\n'));
+}
+
 result<void> record_namespace(const std::string& fabric, const std::string& name) {
     if (auto ok = make_folder(namespace_folder); !ok) return ok;
     return write_file(std::string(namespace_folder) + "/" + name, fabric + "\n");

@@ -21,6 +21,7 @@ result<void> make_state_folder();
 
 // Names of our namespaces for a host place (its netns name) and a fabric; "" as fabric gives all.
 result<std::vector<std::string>> recorded_namespaces(const std::string& fabric);
+result<std::string> namespace_owner(const std::string& name);  // the fabric; "" where it is no name of ours
 result<void> record_namespace(const std::string& fabric, const std::string& name);
 // The settings in a namespace of ours that weft wrote, so that whoever removes it knows what to bring back.
 result<void> record_sysctls(const std::string& fabric, const std::string& name, const std::vector<std::string>& keys);

@@ -96,6 +96,16 @@ result<std::string> drop_other_boot(const place& where, const found_journal& fou
     return end_journal(where, found, *log);
 }
 
+// Which steps there were nobody knows. What the node is to remember is what it was made from before; the caller makes it that from whatever it is now.
+result<recovery> forget_plan(const place& where, const found_journal& found) {
+    const auto& h = found.header;
+    if (auto ok = remember_cut_off(suffix_of(where), h.verb + " " + h.fabric + " " + h.node); !ok) return ok.error();
+    if (auto ok = restore_memory(h, false); !ok) return ok.error();
+    const auto kept = set_aside(where);
+    if (!kept) return kept.error();
+    return recovery{recovery::kind::unreadable, h.verb, h.fabric, h.node, 0, "the plan in the journal was damaged; it is kept as " + *kept};
+}
+
 const char* interrupted = "the run was interrupted";
 const char* unconfirmed = "it was not confirmed in time";
 
@@ -114,6 +124,7 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
     if (auto ok = sweep_namespaces(); !ok) return ok.error();
     if (!*found) return recovery{};
     const auto& f = **found;
+    if (f.plan_damaged) return forget_plan(where, f);
     if (!f.this_boot) {
         auto told = drop_other_boot(where, f);
         if (!told) return told.error();
@@ -140,6 +151,8 @@ result<found_journal> waiting_change(const place& where, const char* operation) 
     auto found = read_journal(where);
     if (!found) return found.error();
     if (!*found) return nothing_waits(operation, where);
+    if ((*found)->plan_damaged)
+        return error{errc::invalid_input, operation, journal_path(where), "its plan is damaged; it was left as it is: weft recover", 0};
     if (!(*found)->this_boot)
         return error{errc::stale, operation, (*found)->header.fabric, "the machine was started anew since, which undoes it: weft recover; nothing was changed", 0};
     return std::move(**found);
@@ -161,7 +174,7 @@ const char* to_string(recovery::kind what) noexcept {
 
 result<std::string> end_earlier_run(const place& where) {
     const auto found = read_journal(where);
-    if (found && *found && (*found)->this_boot && waits(**found))
+    if (found && *found && (*found)->this_boot && !(*found)->plan_damaged && waits(**found))
         return error{errc::busy, "begin", (*found)->header.fabric + " on " + (*found)->header.node,
                      "a change waits to be confirmed for " + seconds_left(*(*found)->deadline) + " more, by pid " + std::to_string((*found)->pid) +
                          ": weft confirm, or weft rollback; nothing was changed",
@@ -190,7 +203,7 @@ result<recovery> recover(const place& where) {
     const auto text = cut_off_run(suffix_of(where));
     if (!text) return text.error();
     std::istringstream run(*text);
-    recovery cut{recovery::kind::other_boot, {}, {}, {}, 0, {}};
+    recovery cut{recovery::kind::other_boot, {}, {}, {}, 0, done->told};
     return run >> cut.verb >> cut.fabric >> cut.node ? cut : *done;
 }
 

@@ -82,6 +82,7 @@ private:
     }
 
     void settle(const result<report>& done, const plan& chosen) {
+        if (done && !done->earlier_run.empty() && watcher_.earlier_run) watcher_.earlier_run(done->earlier_run);
         if (!done && chosen.steps.empty()) {
             complain(done.error().message());
             pause_ = pause_.count() == 0 ? first_pause : std::min(pause_ * 2, longest_pause);

@@ -145,10 +145,17 @@ template <class T> void read(const json::value& j, T& v, const std::string& at) 
     }
 }
 
+// What a host has need not be UTF-8 (an alias that somebody gave a NIC, a comment of a rule); it is carried as it is.
+json::value parsed_text(std::string_view text, boost::system::error_code& ec) {
+    json::parse_options any_bytes;
+    any_bytes.allow_invalid_utf8 = true;
+    return json::parse({text.data(), text.size()}, ec, {}, any_bytes);
+}
+
 template <class T> result<T> from_text(std::string_view text) {
     try {
         boost::system::error_code ec;
-        const auto parsed = json::parse({text.data(), text.size()}, ec);
+        const auto parsed = parsed_text(text, ec);
         if (ec) return error{errc::invalid_input, "read JSON", "/", ec.message(), 0};
         T value;
         read(parsed, value, "");
@@ -212,7 +219,7 @@ step step_from(const json::value& j, const std::string& at) {
 result<plan> plan_from_json(std::string_view text) {
     try {
         boost::system::error_code ec;
-        const auto parsed = json::parse({text.data(), text.size()}, ec);
+        const auto parsed = parsed_text(text, ec);
         if (ec) return error{errc::invalid_input, "read JSON", "/", ec.message(), 0};
         const auto* o = parsed.if_object();
         if (o == nullptr || !o->contains("fabric") || !o->contains("node") || !o->contains("steps") || !o->at("steps").is_array())
@@ -246,12 +253,12 @@ result<void> same_plan(const std::string& kept, const plan& now) {
         return error{errc::invalid_input, "compare plan", std::move(object), std::move(words) + "; nothing was changed", 0};
     };
     boost::system::error_code problem;
-    const auto value = json::parse(kept, problem);
+    const auto value = parsed_text(kept, problem);
     if (problem) return bad("", "it is no JSON: " + problem.message());
     const auto* then = value.if_object();
     const auto* steps = then == nullptr || !then->contains("steps") ? nullptr : then->at("steps").if_array();
     if (steps == nullptr) return bad("", "it is no plan: an object with the array \"steps\" is wanted");
-    const auto today = json::parse(to_json(now)).as_object();
+    const auto today = parsed_text(to_json(now), problem).as_object();
     for (const char* key : {"fabric", "node"})
         if (!then->contains(key) || then->at(key) != today.at(key))
             return bad(key, "the plan is of " + (then->contains(key) ? json::serialize(then->at(key)) : "none") + ", and this is " + json::serialize(today.at(key)));

@@ -2,6 +2,7 @@
 // compile(): one node's wanted state out of a complete fabric and the host's facts. This file joins the parts and sorts
 // what they made, so that two runs give the same value. Pure; errors not_found and invalid_input.
 #include "roles/compile.hpp"
+#include "roles/validate.hpp"
 
 #include <fmt/format.h>
 
@@ -83,6 +84,10 @@ host_state finish(compilation& c) {
     state.fabric = c.f.name;
     state.node = c.name;
     for (auto& [name, space] : c.spaces) {
+        // The kernel takes IPv6 off a device whose MTU is too low for it, with all of its settings.
+        for (const auto& l : space.links)
+            if (l.mtu && *l.mtu < smallest_ipv6_mtu)
+                std::erase_if(space.sysctls, [&](const auto& setting) { return setting.first.starts_with("net/ipv6/conf/" + l.name + "/"); });
         const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
         std::sort(space.links.begin(), space.links.end(), by_name);
         std::sort(space.addresses.begin(), space.addresses.end(), [](const auto& a, const auto& b) {

@@ -95,6 +95,48 @@ def test_a_record_behind_the_plan_that_is_damaged_is_told_and_all_that_the_plan_
     assert_same(node.seen(), states["compute1"][0])
 
 
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_plan_that_is_damaged_while_its_change_waits_is_left_to_recover_which_makes_the_node_what_it_was_before(node, states, verb):
+    old, new = states["compute1"]
+    node.apply()
+    if verb == "remove":
+        node.remove("--confirm", 60)
+    else:
+        node.remove()
+        node.apply("--confirm", 60)
+    put(node, spoiled(node.run("cat", PATH).stdout, 2))
+    refused = node.weft("confirm", expect=1).stderr
+    assert "its plan is damaged" in refused
+    time.sleep(0.5)  # nor does the guardian make it final
+    assert node.run("test", "-e", PATH).returncode == 0
+    assert f"the plan in the journal was damaged; it is kept as {PATH}.kept-1" in node.weft("recover").stdout
+    assert_same(node.seen(), new if verb == "remove" else old)
+    assert "nothing to recover" in node.weft("recover").stdout
+
+
+def test_damage_is_told_after_a_restart_of_the_machine_too(node, states):
+    text = spoiled(interrupted(node), 3)
+    first, rest = text.split("\n", 1)
+    put(node, line({**json.loads(first[9:]), "boot": "another"}) + rest)
+    kept_aside(node, node.weft("recover").stdout, 3)
+    assert_same(node.seen(), states["compute1"][0])
+
+
+def test_a_journal_carries_what_is_no_utf8_on_the_host(node, states):
+    alias = ["sh", "-c", "ip link show dev eth1 | od -An -c | tr -d ' \\n'"]
+    node.run("sh", "-ec", r"ip link set dev eth1 alias $(printf 'B\374ro')")
+    try:
+        before = node.run(*alias).stdout
+        assert "B374ro" in before
+        assert node.apply(fault="kill effect 1", expect=None).returncode in (-9, 137)
+        node.run("sh", "-ec", rf"grep -aq $(printf 'B\374ro') {PATH}")  # the plan changes that NIC
+        assert "is undone" in node.weft("recover").stdout
+        assert node.run(*alias).stdout == before
+    finally:
+        node.run("ip", "link", "set", "dev", "eth1", "alias", "")
+    assert_same(node.seen(), states["compute1"][0])
+
+
 def test_records_of_begun_steps_that_are_lost_leave_nothing_of_these_steps(node, states):
     text = interrupted(node)
     lines = text.split("\n")

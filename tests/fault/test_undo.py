@@ -3,7 +3,7 @@
 
 import pytest
 
-from faults import Node, assert_same, eventually
+from faults import Node, Run, assert_same, eventually
 
 PATH = "/var/lib/weft/journal"
 # Of the journal's points the last two are of its end, and the two before them of the record that the run is complete.
@@ -180,6 +180,17 @@ def test_a_rollback_that_could_not_be_recorded_goes_on_and_nobody_can_confirm_wh
     killed(node, lambda **more: node.weft("rollback", **more), "fail journal 1; kill netlink 2")
     node.weft("confirm", expect=1)
     eventually(lambda: not there(node), 20)
+    assert_same(node.seen(), states[node.name][0])
+
+
+def test_a_removal_sees_what_was_made_while_it_ran_and_ends_with_nothing_of_ours_left(node, states):
+    node.apply()
+    run = Run(node, node.words("remove"), fault="stop effect 1")
+    assert run.halted()
+    # All its steps are done. What bears weft's mark now was made by somebody else's hand.
+    node.run("ip", "route", "add", "198.51.100.77", "dev", "lo", "proto", "87")
+    run.go_on()
+    assert run.result().returncode == 0
     assert_same(node.seen(), states[node.name][0])
 
 

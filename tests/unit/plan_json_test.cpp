@@ -28,6 +28,16 @@ error refusal(const std::string& kept, const plan& now) {
 
 }  // namespace
 
+TEST_CASE("a plan carries names of the host that are no UTF-8, byte for byte", "[model]") {
+    auto p = two_steps(1400);
+    for (auto* side : {&p.steps[0].before, &p.steps[0].after}) std::get<weft::link>(**side).alias = "B\xfcro";
+    const auto again = plan_from_json(to_json(p));
+    REQUIRE(again.has_value());
+    CHECK(std::get<weft::link>(*again->steps[0].before).alias == "B\xfcro");
+    CHECK(to_json(*again) == to_json(p));
+    CHECK(same_plan(to_json(p), p).has_value());
+}
+
 TEST_CASE("a kept plan is the plan of now as long as every step is the same, old values included", "[model]") {
     const auto now = two_steps(1400);
     CHECK(same_plan(to_json(now), now).has_value());

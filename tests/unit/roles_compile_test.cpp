@@ -35,6 +35,18 @@ bool has_flow(const host_state& s, const std::string& bridge_name, int table, co
 
 }  // namespace
 
+TEST_CASE("a device whose MTU is too low for IPv6 has no settings of IPv6", "[roles][compile]") {
+    auto f = complete_grizzly();
+    const auto settings = [&](std::uint32_t mtu, const std::string& device) {
+        f.networks.at("external").mtu = mtu;
+        const auto root = space(roles::compile(f, "controller", facts_of()).value(), "");
+        return std::count_if(root.sysctls.begin(), root.sysctls.end(), [&](const auto& s) { return s.first.starts_with("net/ipv6/conf/" + device + "/"); });
+    };
+    CHECK(settings(1280, "eth1") > 0);
+    CHECK(settings(1279, "eth1") == 0);
+    CHECK(settings(1279, "eth0") > 0);
+}
+
 TEST_CASE("compile refuses what it cannot know", "[roles][compile]") {
     CHECK(roles::compile(complete_grizzly(), "nowhere", facts_of()).error().code == errc::not_found);
     CHECK(roles::compile(grizzly(), "network", facts_of()).error().code == errc::invalid_input);

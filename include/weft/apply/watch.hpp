@@ -40,6 +40,8 @@ struct watcher {
     std::function<void(const drift&)> tell;
     // Why the node cannot be read or repaired as a whole, or which wanted names others have, once for each reason; "" when that is over.
     std::function<void(const std::string&)> trouble;
+    // What became of another one's run that had not come to its end, before a look (report::earlier_run).
+    std::function<void(const std::string&)> earlier_run;
     // After each turn of the loop, which is never longer than a few seconds away; `looked` once the node was read for
     // the first time.
     std::function<void(bool looked)> alive;
