@@ -49,7 +49,7 @@ def git(*words):
 
 
 TESTED = ["lib", "include", "bindings", "examples/fabrics", "tests/program/labs.py"]
-SHARED = [f"tests/fault/{name}.py" for name in ["conftest", "faults", "proxy", "seen", "cycles"]]
+SHARED = [f"tests/fault/{name}.py" for name in ["conftest", "faults", "proxy", "openflow_proxy", "seen", "cycles"]]
 
 
 def tree_of(chunk):
