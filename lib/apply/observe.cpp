@@ -172,9 +172,13 @@ result<host_state> observe_kernel(const place& where, const host_state& wanted) 
             });
             if (!entered) state = entered.error();
         }
-        if (!state && !goes) return state.error();
-        if (!state) state = nothing;  // whatever is wrong with it, it can be removed
-        state->name = name;
+        // One that cannot even be entered can be removed all the same. One that is there, and cannot be read now, cannot: an undo would not know
+        // what to make again.
+        if (!state && (handle || !goes)) return state.error();
+        if (!state) {
+            state = namespace_state{};
+            state->name = name;
+        }
         seen.namespaces.push_back(std::move(*state));
     }
     name_peers(seen);
