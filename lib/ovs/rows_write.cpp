@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a change set into an open IDL transaction. Existing rows are changed by mutation of single set members and map keys,
-// and only where they differ; a row that is changed is verified to be there still. New rows are written whole.
+// and only where they differ; a row that is changed is verified to be there still. New rows are written whole. Longer than the guide,
+// because the rows of all three tables are written here, by the same few rules.
 #include "ovs/rows.hpp"
 
 #include <algorithm>
