@@ -78,6 +78,12 @@ result<transaction> begin(const place& where, const journal_header& h, const pla
     return made;
 }
 
+// Of a run that did all but what the error names, and whose change is to be confirmed as any other.
+error waiting(error e, std::uint32_t confirm) {
+    if (confirm != 0) e.detail += "; the change waits to be confirmed for " + std::to_string(confirm) + " s: weft confirm, or weft rollback";
+    return e;
+}
+
 // For a plan that is made already. Whether the host is then as it should be is for `seen_done` to say; without it the steps' own success is taken for that.
 result<report> run_once(const place& where, const journal_header& h, const plan& p, std::vector<ovs::refused_flow>* refused = nullptr,
                         const std::function<result<void>()>& seen_done = {}) {
@@ -85,8 +91,9 @@ result<report> run_once(const place& where, const journal_header& h, const plan&
     auto run = begin(where, h, p);
     if (!run) return run.error();
     if (auto ok = run->run(true, refused); !ok) {
-        if (ok.error().code == errc::incomplete) (void)run->finish();
-        return ok.error();
+        if (ok.error().code != errc::incomplete) return ok.error();
+        if (auto end = run->finish(); !end) return end.error();
+        return waiting(ok.error(), h.confirm);
     }
     auto done = report_since(start, p);
     if (seen_done) {
@@ -150,7 +157,7 @@ result<report> apply_locked(const place& where, const host_state& given, const s
         if (!done && done.error().code == errc::incomplete) {
             if (auto ok = checks.after(); !ok) return run->take_back(ok.error());
             if (auto ok = run->finish(); !ok) return ok.error();
-            auto failure = done.error();
+            auto failure = waiting(done.error(), header.confirm);
             for (const auto& check : checks.still_failed()) failure.detail += "; a check that failed before still does: " + check;
             return failure;
         }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <tuple>
 
+#include "apply/internal.hpp"
 #include "apply/plugged.hpp"
 #include "weft/ovs/database.hpp"
 
@@ -69,8 +70,8 @@ public:
     }
 
     void rest_after(const error& e) {
-        if (e.message() != failure_) follower_.tell("failed, and is tried again: " + e.message());
-        failure_ = e.message();
+        if (reason(e) != failure_) follower_.tell("failed, and is tried again: " + e.message());
+        failure_ = reason(e);
         std::this_thread::sleep_for(pause_);
         // A switch that is not there costs a look; a run that fails and is undone costs the traffic of a working node.
         const bool looked_only = e.code == errc::unavailable || e.code == errc::busy || e.code == errc::stale;

@@ -145,7 +145,7 @@ void watch_over(const place& where, bool twin) {
 
 result<void> ensure_guardian(const place& where) {
     if (held(guardian_path(where), false)) return {};
-    const bool unit = ::access("/run/systemd/system", F_OK) == 0 && where.netns.empty() && where.ovs_rundir == place().ovs_rundir;
+    const bool unit = ::access("/run/systemd/system", F_OK) == 0 && where.netns.empty() && same_folder(where.ovs_rundir, place().ovs_rundir);
     if (unit) {
         const auto pid = start({"systemctl", "start", "--no-block", "weft-guardian.service"});
         if (pid > 0 && services::wait_for(pid) == 0 && watched_within(where, patience)) return {};

@@ -106,12 +106,15 @@ error foreign(const std::string& path, const std::string& why) {
     return {errc::unsupported, "read journal", path, why + "; nothing was changed", 0};
 }
 
-// By whatever path: /var/run is a link to /run.
+}  // namespace
+
 bool same_folder(const std::string& a, const std::string& b) {
     std::error_code ignored;
     namespace fs = std::filesystem;
     return a == b || fs::weakly_canonical(a, ignored) == fs::weakly_canonical(b, ignored);
 }
+
+namespace {
 
 // Throws what Boost.JSON throws where a field is missing or of another type: its caller calls that unreadable.
 found_journal with_header(const json::object& o) {
@@ -137,10 +140,6 @@ found_journal with_header(const json::object& o) {
 }
 
 void take(found_journal& found, const json::object& o) {
-    if (const auto* begin = o.if_contains("begin")) {
-        const auto first = begin->at(0).to_number<std::size_t>(), last = begin->at(1).to_number<std::size_t>();
-        for (auto i = first; i < last && i < found.plan.steps.size(); ++i) found.begun.insert(i);
-    }
     if (o.contains("complete")) found.complete = true;
     if (const auto* why = o.if_contains("undoing")) found.undoing = true, found.why = std::string(why->as_string());
     if (const auto* deadline = o.if_contains("pending")) found.deadline = deadline->to_number<std::int64_t>();
@@ -307,7 +306,6 @@ result<std::optional<found_journal>> read_journal(const place& where) {
             found.damaged = number;
             found.complete = false;
             found.deadline.reset();
-            for (std::size_t i = 0; i < found.plan.steps.size(); ++i) found.begun.insert(i);
         }
         if (file.bad()) return errno_error(EIO, "read journal", path);
         return found;

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 
 #include <map>
-#include <set>
 
 namespace weft::apply {
 
@@ -60,7 +59,6 @@ struct found_journal {
     weft::plan plan;
     std::int64_t pid = 0;                   // of who wrote it
     bool this_boot = true;
-    std::set<std::size_t> begun;            // steps that may have taken effect
     bool complete = false, undoing = false;
     std::string why;                        // of the undoing
     std::optional<std::int64_t> deadline;   // it waits for confirmation until then
@@ -69,13 +67,14 @@ struct found_journal {
 };
 
 // Nothing where there is none. A last record that was cut short is as if it had not been written. Behind the plan, one that is damaged may
-// have been any: all steps may have begun then, and what stood before it about the run's end no longer holds. Errors: unsupported where another
+// have been any: what stood before it about the run's end no longer holds. Errors: unsupported where another
 // version or another host wrote it, invalid_input where its header cannot be read; it is left as it is in both cases.
 result<std::optional<found_journal>> read_journal(const place&);
 // Keeps the file under another name, which is given.
 result<std::string> set_aside(const place&);
 
 std::string journal_path(const place&);
+bool same_folder(const std::string& a, const std::string& b);  // by whatever path: /var/run is a link to /run
 std::int64_t boottime_now();  // CLOCK_BOOTTIME, nanoseconds: it goes on while the machine sleeps, and no one can set it
 
 // What has been written so far, for whoever waits for the journal's end and looks often: the file is read only where it is another one than

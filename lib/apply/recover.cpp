@@ -9,7 +9,6 @@
 #include "apply/internal.hpp"
 #include "apply/records.hpp"
 #include "apply/transaction.hpp"
-#include "model/taken_back.hpp"
 #include "weft/netlink/namespaces.hpp"
 
 #include <unistd.h>
@@ -61,7 +60,8 @@ result<std::string> undo(const place& where, const found_journal& found, const s
     if (!log) return log.error();
     if (auto ok = sweep_namespaces(); !ok) return ok.error();
     if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
-    const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
+    // All of them: a journal that was cut short at the end of a line does not show it, and what is seen says which have taken effect.
+    const auto remains = take_back_seen(where, found.header, found.plan.steps);
     if (!remains) return remains.error();
     if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok.error();
     if (remains->empty()) return end_journal(where, found, *log);
@@ -146,6 +146,17 @@ result<recovery> end_of(const place& where, const result<std::optional<found_jou
     return about(recovery::kind::undone, f, std::move(*told));
 }
 
+// A journal that names no node any more leaves only what was remembered to make the host anew from: nobody is to guess which.
+result<void> one_node_remembered(error damage) {
+    const auto nodes = remembered_nodes();
+    if (!nodes) return nodes.error();
+    if (nodes->size() == 1) return {};
+    std::string known;
+    for (const auto& [fabric, node] : *nodes) known += (known.empty() ? "" : ", ") + node + " of " + fabric;
+    damage.detail += "; which node this host was made before is " + (known.empty() ? "not remembered" : "one of these: " + known) + "; nothing was changed: weft apply FILE --node NODE makes the host that node, weft remove --fabric FABRIC --node NODE takes weft off it";
+    return damage;
+}
+
 // Confirm and rollback are of a change that waits, in this boot.
 result<found_journal> waiting_change(const place& where, const char* operation) {
     auto found = read_journal(where);
@@ -197,7 +208,10 @@ result<std::string> end_earlier_run(const place& where) {
 result<recovery> recover(const place& where) {
     auto lock = host_lock::take(where);
     if (!lock) return lock.error();
-    auto done = end_of(where, read_journal(where));
+    const auto found = read_journal(where);
+    if (!found && found.error().code == errc::invalid_input)
+        if (auto ok = one_node_remembered(found.error()); !ok) return ok.error();
+    auto done = end_of(where, found);
     if (!done || done->what == recovery::kind::waiting || done->what == recovery::kind::unreadable) return done;
     // A run that was to make the node anew may itself have been cut off.
     const auto text = cut_off_run(suffix_of(where));

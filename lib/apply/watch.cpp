@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "apply/drift_book.hpp"
+#include "apply/internal.hpp"
 #include "apply/watch_sources.hpp"
 
 namespace weft::apply {
@@ -84,11 +85,11 @@ private:
     void settle(const result<report>& done, const plan& chosen) {
         if (done && !done->earlier_run.empty() && watcher_.earlier_run) watcher_.earlier_run(done->earlier_run);
         if (!done && chosen.steps.empty()) {
-            complain(done.error().message());
+            complain(done.error().message(), reason(done.error()));
             pause_ = pause_.count() == 0 ? first_pause : std::min(pause_ * 2, longest_pause);
             return;
         }
-        complain(taken_);  // which is left to its owner, and keeps nothing else from being put back
+        complain(taken_, taken_);  // which is left to its owner, and keeps nothing else from being put back
         pause_ = milliseconds(0);
         if (chosen.steps.empty()) return;
         if (done) {
@@ -107,8 +108,8 @@ private:
     }
 
     // Each reason once.
-    void complain(const std::string& why) {
-        if (why != trouble_ && watcher_.trouble) watcher_.trouble(why);
+    void complain(const std::string& words, const std::string& why) {
+        if (why != trouble_ && watcher_.trouble) watcher_.trouble(words);
         trouble_ = why;
     }
 

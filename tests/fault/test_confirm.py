@@ -356,6 +356,42 @@ def test_what_could_not_be_undone_is_tried_again_until_it_can(node, states):
     assert_same(node.seen(), states[node.name][0])
 
 
+def test_a_change_whose_service_does_not_start_waits_as_any_other_and_says_so(node, states):
+    if node.name != "network":
+        pytest.skip("no services")
+    node.apply()
+    lease = re.search(r"--dhcp-leasefile=([^\"]+)", node.run("sh", "-c", "cat /run/weft/services/grizzly/dnsmasq-*.json").stdout).group(1)
+    node.remove()
+    node.run("mkdir", "-p", lease)
+    try:
+        told = node.apply("--confirm", 60, expect=1).stderr
+        assert "all else is done" in told
+        assert "the change waits to be confirmed for 60 s: weft confirm, or weft rollback" in told
+        assert "waits to be confirmed" in node.weft("recover").stdout
+        node.weft("rollback")
+    finally:
+        node.run("rmdir", lease)
+    assert_same(node.seen(), states[node.name][0])
+
+
+def test_a_watch_beside_a_change_that_waits_says_so_once(node):
+    node.apply()
+    node.remove("--confirm", 60)
+    told = node.run("timeout", 5, PROGRAM, "watch", node.lab.file, "--node", node.name, "--heal", expect=None)
+    said = [one for one in (told.stdout + told.stderr).splitlines() if "a change waits to be confirmed" in one]
+    assert len(said) == 1, said
+
+
+def test_a_guardian_whose_worker_is_killed_takes_the_change_back_all_the_same(node, states):
+    node.apply("--confirm", 2)
+    began = guardian(node)
+    # Of the machine's processes only a child of this guardian.
+    node.run("timeout", 20, "sh", "-c", f"until pkill -KILL -P {began} -f '[g]uard-act'; do test -e /var/lib/weft/journal || exit 1; done")
+    assert waits(node)
+    eventually(lambda: not waits(node), 40)
+    assert_same(node.seen(), states[node.name][0])
+
+
 def test_the_guardian_keeps_nothing_of_its_callers_environment_but_what_it_needs(node):
     node.run("env", "PASSWORD=secret", "LD_LIBRARY_PATH=/nowhere", PROGRAM, "apply", node.lab.file, "--node", node.name, "--confirm", 60)
     eventually(lambda: twin(node) != 0, 3)

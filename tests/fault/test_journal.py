@@ -55,17 +55,31 @@ def test_another_version_host_or_switch_is_refused_and_nothing_is_touched(node, 
     assert_same(node.seen(), states["compute1"][0])
 
 
-@pytest.mark.parametrize("damage", [
-    lambda t: "", lambda t: "garbage\n", lambda t: t[:40], lambda t: t.replace("compute1", "compute2", 1), lambda t: t.split("\n")[0] + "\n"])
+HEAD_LOST = [lambda t: "", lambda t: "garbage\n", lambda t: t[:40], lambda t: t.replace("compute1", "compute2", 1)]
+
+
+@pytest.mark.parametrize("damage", [*HEAD_LOST, lambda t: t.split("\n")[0] + "\n"])
 def test_a_damaged_one_is_kept_aside_and_the_node_becomes_what_it_was_last_made_from(node, states, damage):
     node.apply()
-    node.remove("--confirm", 60)
+    lost = ["ovs-ofctl", "-OOpenFlow13", "del-flows", "unix:/run/openvswitch/br-tun.mgmt"]
+    node.run(*lost)
+    node.apply("--confirm", 60)
     put(node, damage(node.run("cat", PATH).stdout))
+    node.run(*lost)
     time.sleep(0.5)  # the guardian does not know what to do, and leaves it
     assert "it is kept as" in node.weft("recover").stdout
     assert node.run("sh", "-c", f"ls {PATH}.kept-*").stdout != ""
-    # The removal had taken the memory of the fabric with it, or not yet: the host is all of one or all of the other.
-    assert_same(node.seen(), *states["compute1"])
+    assert_same(node.seen(), states["compute1"][1])
+
+
+@pytest.mark.parametrize("damage", HEAD_LOST)
+def test_a_damaged_one_of_a_removal_that_waits_leaves_it_to_a_person_to_say_what_the_node_is(node, states, damage):
+    node.apply()
+    node.remove("--confirm", 60)
+    put(node, damage(node.run("cat", PATH).stdout))
+    assert "is not remembered" in node.weft("recover", expect=1).stderr
+    assert "it is kept as" in node.remove().stdout
+    assert_same(node.seen(), states["compute1"][0])
 
 
 def spoiled(text, number):
@@ -174,6 +188,47 @@ def test_damage_of_what_was_before_it_does_not_keep_a_change_from_being_confirme
 def test_a_last_record_that_was_cut_short_is_as_if_it_had_not_been_written(node, states):
     text = interrupted(node)
     put(node, text[:-7])
+    assert "is undone" in node.weft("recover").stdout
+    assert_same(node.seen(), states["compute1"][0])
+
+
+@pytest.mark.parametrize("kept", [2, 3, 5])
+@pytest.mark.parametrize("left", ["a run that was killed", "a change that waits"])
+def test_one_that_was_cut_short_at_the_end_of_a_line_leaves_nothing_of_what_its_plan_names(node, states, left, kept):
+    if left == "a change that waits":
+        node.apply("--confirm", 60)
+    else:
+        assert node.apply(fault="kill effect 1", expect=None).returncode in (-9, 137)
+    put(node, "".join(node.run("cat", PATH).stdout.splitlines(keepends=True)[:kept]))
+    if left == "a change that waits":  # nobody knows any more that it does
+        eventually(lambda: node.run("test", "-e", PATH, expect=None).returncode == 1)
+    else:
+        assert "is undone" in node.weft("recover").stdout
+    assert_same(node.seen(), states["compute1"][0])
+
+
+@pytest.mark.parametrize("remembered, words", [((), "is not remembered"), (("compute1", "compute2"), "one of these: compute1 of grizzly, compute2 of grizzly")])
+def test_where_its_head_is_damaged_and_nobody_knows_which_node_it_made_recover_says_so_and_the_next_run_converges(node, states, remembered, words):
+    put(node, spoiled(interrupted(node), 1))
+    for other in remembered:
+        node.run("sh", "-c", f"echo '{{}}' >/var/lib/weft/grizzly.{other}.fabric")
+    before = node.seen()
+    try:
+        for _ in range(2):
+            refused = node.weft("recover", expect=1).stderr
+            assert words in refused and "weft apply FILE --node NODE makes the host that node" in refused
+        assert_same(node.seen(), before)
+    finally:
+        node.run("sh", "-c", "rm -f /var/lib/weft/grizzly.*.fabric")
+    assert "it is kept as" in node.apply().stdout
+    assert_same(node.seen(), states["compute1"][1])
+
+
+def test_one_of_the_format_before_is_read(node, states):
+    first, rest = interrupted(node).split("\n", 1)
+    header = json.loads(first[9:])
+    assert header["journal"] == 2
+    put(node, line({**header, "journal": 1}) + rest)
     assert "is undone" in node.weft("recover").stdout
     assert_same(node.seen(), states["compute1"][0])
 
