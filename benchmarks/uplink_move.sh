@@ -3,10 +3,13 @@
 # What is lost and what comes twice of pings at 1 kHz, into the host and out of it, while its NIC with address and default route becomes a port of a
 # bridge, and a port no longer: of an Open vSwitch bridge (userspace datapath) in a lab of plan 1, and of a hypervisor's Linux bridge.
 # One millisecond per ping lost. Usage: uplink_move.sh [RUNS]; needs root, Open vSwitch and build/bin/weft (script/build).
+# Exits with 1, after it printed all, where the worst run lost more than 20 or any ping came twice.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 weft=${WEFT:-$here/../build/bin/weft}
 runs=${1:-7}
+target=20
+missed=0
 files=$(mktemp -d)
 lab=bup$$
 host=bup$$h peer=bup$$p
@@ -47,8 +50,9 @@ changed() { # NAME COMMAND…
 target_of() { [ "$1" = inwards ] && echo 192.168.100.52 || echo 192.168.100.1; }
 told() { # NAME TEXT
     for way in inwards outwards; do
-        sort -n "$files/$1-$way" | awk -v what="$2" -v way="$way" '{lost[NR] = $1; if ($2 > twice) twice = $2}
-            END {printf "uplink move, %s, pings %s, %d runs: lost median %d, worst %d (target 20), twice %d\n", what, way, NR, lost[int((NR + 1) / 2)], lost[NR], twice}'
+        sort -n "$files/$1-$way" | awk -v what="$2" -v way="$way" -v runs="$runs" -v target="$target" '{lost[NR] = $1; if ($2 > twice) twice = $2}
+            END {printf "uplink move, %s, pings %s, %d runs: lost median %d, worst %d (target %d), twice %d\n", what, way, NR, lost[int((NR + 1) / 2)], lost[NR], target, twice
+                 exit NR < runs || lost[NR] > target || twice > 0}' || missed=1
     done
 }
 
@@ -84,3 +88,4 @@ done
 ip -n "$host" -br address show dev eth2 | grep -q 192.168.100.52/24
 told linux-to "into a Linux bridge"
 told linux-back "out of a Linux bridge"
+exit $missed
