@@ -119,6 +119,21 @@ TEST_CASE("a veth pair is created by one step, and its other end only raised") {
     }
 }
 
+TEST_CASE("a link that pauses or changes its address says so in its step, and one that only gets another MTU does not") {
+    const auto text_of_change = [](auto change) {
+        auto w = wanted_with_veth(), s = w;
+        change(w.namespaces[0].links[1]);
+        const auto p = diff(s, w).value();
+        REQUIRE(p.steps.size() == 1);
+        return p.steps[0].to_string();
+    };
+    using Catch::Matchers::EndsWith;
+    CHECK_THAT(text_of_change([](weft::link& l) { l.up = false; }), EndsWith("  [tap1 goes down]"));
+    CHECK_THAT(text_of_change([](weft::link& l) { l.mac = mac_address{{2, 0, 0, 0, 0, 9}}; }),
+               EndsWith("  [tap1 changes its MAC address: neighbours learn it anew]"));
+    CHECK_THAT(text_of_change([](weft::link& l) { l.mtu = 1400; }), !Catch::Matchers::Contains("["));
+}
+
 TEST_CASE("a state that is as wanted gives an empty plan") {
     const auto w = wanted_with_veth();
     REQUIRE(diff(w, w).value().empty());
