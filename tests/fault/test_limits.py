@@ -27,6 +27,32 @@ def test_too_few_descriptors(lab, states, name, what):
     assert_same(node.seen(), old)
 
 
+@pytest.mark.parametrize("what", ["apply", "remove"])
+@pytest.mark.parametrize("name", ["controller", "compute1"] + ["network"] * EXHAUSTIVE)
+def test_too_little_memory(lab, states, name, what):
+    """The libraries below end the process where they get none, so that it may die anywhere, as from a memory cgroup's hand."""
+    node = Node(lab, name)
+    old, new = states[name]
+    prepare, before, after = (node.remove, old, new) if what == "apply" else (node.apply, new, old)
+    ended = []
+    for megabytes in chosen(f"memory {name} {what}", range(20, 160, 4), 8):
+        prepare()
+        done = Run(node, node.words(what), before=["prlimit", "--core=0", f"--as={megabytes << 20}"])
+        done.process.wait(75)
+        ended.append(done.process.returncode)
+        if done.process.returncode == 0:
+            assert_same(node.seen(), after)
+            continue
+        assert done.said().strip() != ""
+        node.weft("recover")
+        assert_same(node.seen(), before, after)
+    assert EXHAUSTIVE or 0 in ended and any(ended)  # a run that was taken up again has the last ones only
+    node.apply()
+    assert_same(node.seen(), new)
+    node.remove()
+    assert_same(node.seen(), old)
+
+
 # A removal with /run/netns alone read-only is the next test: what it unmounts, it would here unmount for itself and not for the node.
 @pytest.mark.parametrize("folder, what", [(f, w) for f in ("/run", "/run/weft", "/var/lib/weft") for w in ("apply", "remove")] + [("/run/netns", "apply")])
 @pytest.mark.parametrize("name", ["controller", "network"])
