@@ -2,7 +2,7 @@
 """The lab and the states of its nodes, once for all tests of faults."""
 import pytest
 
-from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, NODES, Lab, Node, Run, assert_same
+from faults import FABRICS, FOREIGN, FOREIGN_SWITCH, FOREIGN_UPLINK, NODES, Lab, Node, Run, assert_same
 from labs import skip_without_a_lab
 
 
@@ -29,7 +29,8 @@ def states(lab):
     known = {}
     for name in NODES:
         node = Node(lab, name)
-        node.run("sh", "-ec", FOREIGN + (FOREIGN_SWITCH if name != "controller" else ""))
+        node.remove()  # a lab stands with weft applied
+        node.run("sh", "-ec", FOREIGN + (FOREIGN_SWITCH if name != "controller" else "") + (FOREIGN_UPLINK if name == "network" else ""))
         node.apply()
         node.remove()
         old = node.seen()
