@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import struct
-from _socket import AF_INET, SOCK_DGRAM, SOCK_RAW, socket
+from _socket import AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, socket
 
 try:
     from _sha1 import sha1
@@ -202,8 +202,10 @@ class Switch:
 
     def __init__(self):
         self.flows, self.asked = {}, [(table, columns) for kind in (self.COLUMNS, self.MORE) for table, columns in kind.items()]
-        self.rows = None
-        if os.path.exists("/run/openvswitch/db.sock"):
+        self.rows, server = None, socket(AF_UNIX, SOCK_STREAM)
+        self.known = os.path.exists("/run/openvswitch/db.sock")
+        # While the database is away vswitchd answers nobody.
+        if server.connect_ex("/run/openvswitch/db.sock") == 0:
             words = [word for table, columns in self.asked for word in ("--", f"--columns={columns}", "list", table)]
             self.rows = Out("ovs-vsctl", "--timeout=20", "-f", "json", *words)
             for file in os.listdir("/run/openvswitch"):
@@ -213,9 +215,9 @@ class Switch:
                                              f"unix:/run/openvswitch/{file}")
 
     def seen(self):
-        if self.rows is None:
+        if not self.known:
             return {}
-        told = [answer["data"] for answer in documents(self.rows.text())] or [[] for _ in self.asked]
+        told = [answer["data"] for answer in documents(self.rows.text() if self.rows else "")] or [[] for _ in self.asked]
         seen = {table: sorted(json.dumps(row) for row in rows) for (table, _), rows in zip(self.asked, told[:len(self.COLUMNS)])}
         more = dict(zip(self.MORE, told[len(self.COLUMNS):]))
         names = {json.dumps(row[0]): row[1] for row in more["port"]}
