@@ -34,7 +34,7 @@ def test_killed_before_and_after_each_record_of_the_journal(lab, states, name, w
     prepare, verb, before, after = node.start_of(what, states)
     prepare()
     points = node.points(verb, "journal")
-    assert points > 10
+    assert points > 5
     for point in chosen(f"kill {name} {what} journal", range(1, points + 1), SAMPLE[name]):
         prepare()
         killed(node, verb, f"kill journal {point}")
