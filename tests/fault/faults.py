@@ -197,8 +197,8 @@ class Node:
         """Of a plain apply or remove, for a Run."""
         return ["apply", self.lab.file, "--node", self.name] if verb == "apply" else ["remove", "--fabric", "grizzly", "--node", self.name]
 
-    def seen(self):
-        return json.loads(self.run("/usr/bin/python3", "-IS", HERE / "seen.py").stdout)
+    def seen(self, *more):
+        return json.loads(self.run("/usr/bin/python3", "-IS", HERE / "seen.py", *more).stdout)
 
     def points(self, verb, kind):
         """How many operations of a kind a run of the verb has."""

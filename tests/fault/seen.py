@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run on a node: prints all that a run of weft could have changed there, and what others have there, as JSON without what changes by
+"""Run on a node (seen.py [wanted]): prints all that a run of weft could have changed there, and what others have there, as JSON without what changes by
 itself (numbers, counters, states of carrier). The tests run it after every point, so that it starts as few processes as it can, all at once,
 and loads little."""
 import array
@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import struct
+import sys
 from _socket import AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, socket
 
 try:
@@ -88,14 +89,14 @@ def without(value, keys):
 
 
 def features(name, control):
-    """What a device offloads: the active ones of ETHTOOL_GFEATURES. Those that were asked for are of test_undo.py."""
+    """What a device offloads, of ETHTOOL_GFEATURES, and with `wanted` what was asked for, which another setting may keep from being so."""
     blocks = 3
     asked = array.array("B", struct.pack("=II", 0x3A, blocks) + bytes(16 * blocks))
     try:
         fcntl.ioctl(control, 0x8946, struct.pack("=16sQ16x", name.encode(), asked.buffer_info()[0]))
     except OSError:
         return None
-    return " ".join(f"{active:x}" for _, _, active, _ in struct.iter_unpack("=IIII", asked.tobytes()[8:]))
+    return " ".join(f"{wanted:x}/{active:x}" if "wanted" in sys.argv else f"{active:x}" for _, wanted, active, _ in struct.iter_unpack("=IIII", asked.tobytes()[8:]))
 
 
 def linked(row, control):
