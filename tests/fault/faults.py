@@ -68,7 +68,8 @@ EDITS = [
     ("networks: [net1, net2] }", "networks: [net1, net3], routes: [ { to: 60.60.0.0/16, via: 50.50.1.11 } ] }"),
     ("{ protocol: tcp, ports: 22 } ] } }\n    ports:", "{ protocol: tcp, ports: 8000-8003 }, { protocol: udp, remote: default } ] } }\n    ports:"),
     # Its floating address moves to a port that comes, on a tap of weft's own.
-    ("address: 50.50.1.11, floating: auto, security-groups: [default] }", "address: 50.50.1.11, security-groups: [default], allowed-addresses: [ { address: 60.60.0.0/16 } ] }\n"
+    ("address: 50.50.1.11, floating: auto, security-groups: [default] }",
+     "address: 50.50.1.11, security-groups: [default], allowed-addresses: [ { address: 60.60.0.0/16 } ] }\n"
      "      vm4: { node: compute1, network: net1, attach: tap, floating: FLOATING }\n"
      "      vm5: { node: compute2, network: net3 }"),
     ("      vm3: { node: compute2, network: net2, floating: auto, security-groups: [default] }\n", ""),

@@ -96,7 +96,8 @@ def features(name, control):
         fcntl.ioctl(control, 0x8946, struct.pack("=16sQ16x", name.encode(), asked.buffer_info()[0]))
     except OSError:
         return None
-    return " ".join(f"{wanted:x}/{active:x}" if "wanted" in sys.argv else f"{active:x}" for _, wanted, active, _ in struct.iter_unpack("=IIII", asked.tobytes()[8:]))
+    shown = "{0:x}/{1:x}" if "wanted" in sys.argv else "{1:x}"
+    return " ".join(shown.format(wanted, active) for _, wanted, active, _ in struct.iter_unpack("=IIII", asked.tobytes()[8:]))
 
 
 def linked(row, control):
