@@ -20,6 +20,7 @@ SEED = int(os.environ.get("WEFT_SEED", "1"))
 PROGRESS = os.environ.get("WEFT_FAULT_PROGRESS")
 HERE = pathlib.Path(__file__).parent
 NODES = ["controller", "network", "compute1"]
+VERBS = ["apply", "remove", "change"]
 
 # Things of others, beside everything that weft makes.
 FOREIGN = """
@@ -42,6 +43,53 @@ ovs-vsctl add-br br-theirs -- set bridge br-theirs datapath_type=netdev -- add-p
 ovs-vsctl set bridge br-theirs other_config:theirs=1
 ovs-ofctl add-flow unix:/run/openvswitch/br-theirs.mgmt cookie=0x12,priority=8,tcp,actions=drop
 """
+# The network node's uplink holds addresses of the host: an apply moves all this to br-ex, and a removal moves it back.
+FOREIGN_UPLINK = """
+ip address add 192.168.100.52/24 dev eth2
+ip address add 192.168.100.53/24 dev eth2 label eth2:1
+ip address add 2001:db8:100::52/64 dev eth2 nodad
+ip route add default via 192.168.100.1 dev eth2
+ip route add 198.51.100.0/24 via 192.168.100.1 dev eth2 table 77 src 192.168.100.53
+ip route add 198.51.101.0/24 via 192.168.100.1 dev eth2 metric 30 advmss 1300
+ip -6 route add 2001:db8:200::/48 via 2001:db8:100::1 dev eth2
+ip rule add iif eth2 lookup 77 priority 1000
+ip rule add from 192.168.100.52 oif eth2 ipproto tcp dport 22 lookup 77 priority 1001
+ip -6 rule add iif eth2 lookup 77 priority 1002
+ip neighbour add 192.168.100.9 lladdr 02:00:00:00:00:09 dev eth2
+"""
+
+# Of the lab's fabric: what another one, that is applied over it, has instead. On every node something changes, goes and comes.
+EDITS = [
+    ("management: { cidr: 10.10.10.0/24 }", "management: { cidr: 10.10.10.0/24, mtu: 1400 }"),
+    ("cidr: 10.20.20.0/24, mtu: 1500", "cidr: 10.20.20.0/24, mtu: 1450"),  # and with it that of all tenants' networks
+    ("address: 192.168.100.51", "address: 192.168.100.61"),
+    ("net1: { cidr: 50.50.1.0/24, dns: [8.8.8.8] }", "net1: { cidr: 50.50.1.0/24, dns: [9.9.9.9], routes: [ { to: 60.60.1.0/24, via: 50.50.1.11 } ] }"),
+    ("net2: { cidr: 50.50.2.0/24, dns: [8.8.8.8] }", "net3: { cidr: 50.50.3.0/24 }"),
+    ("networks: [net1, net2] }", "networks: [net1, net3], routes: [ { to: 60.60.0.0/16, via: 50.50.1.11 } ] }"),
+    ("{ protocol: tcp, ports: 22 } ] } }\n    ports:", "{ protocol: tcp, ports: 8000-8003 }, { protocol: udp, remote: default } ] } }\n    ports:"),
+    # Its floating address moves to a port that comes, on a tap of weft's own.
+    ("address: 50.50.1.11, floating: auto, security-groups: [default] }",
+     "address: 50.50.1.11, security-groups: [default], allowed-addresses: [ { address: 60.60.0.0/16 } ] }\n"
+     "      vm4: { node: compute1, network: net1, attach: tap, floating: FLOATING }\n"
+     "      vm5: { node: compute2, network: net3 }"),
+    ("      vm3: { node: compute2, network: net2, floating: auto, security-groups: [default] }\n", ""),
+    ("      vm1: { node: compute1, network: net1, address: 50.50.1.21, floating: auto }\n", ""),
+    ("to: proj_one/vm1, via: floating, protocol: tcp, port: 22", "to: proj_one/vm4, via: floating, protocol: tcp, port: 8000"),
+]
+
+
+def edited(file, folder):
+    """A fabric with the edits, and with the lock that the fabric before it had."""
+    text, new = file.read_text(), folder / file.name
+    new.write_text(text)
+    subprocess.run([PROGRAM, "allocate", new], check=True, capture_output=True)
+    known = json.loads(subprocess.run([PROGRAM, "allocate", new, "--json"], check=True, capture_output=True, text=True).stdout)
+    for old, instead in EDITS:
+        assert text.count(old) == 1, old
+        text = text.replace(old, instead.replace("FLOATING", known["proj_one/ports/vm1/floating"]))
+    new.write_text(text)
+    subprocess.run([PROGRAM, "allocate", new], check=True, capture_output=True)
+    return new
 
 
 class Run:
@@ -104,6 +152,8 @@ class Run:
 
 
 class Node:
+    edited = set()  # names of those on which the fabric with the edits was applied, of which a removal alone leaves no trace
+
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
 
@@ -122,19 +172,47 @@ class Node:
     def apply(self, *words, **more):
         return self.weft("apply", self.lab.file, "--node", self.name, *words, **more)
 
+    def change(self, *words, **more):
+        """Applies the fabric with the edits, over the one without."""
+        Node.edited.add(self.name)
+        return self.weft("apply", self.lab.edited, "--node", self.name, *words, **more)
+
     def remove(self, *words, **more):
+        Node.edited.discard(self.name)
         return self.weft("remove", "--fabric", "grizzly", "--node", self.name, *words, **more)
+
+    def start_of(self, what, states):
+        """What brings the node to the state before the verb, the verb, and that state and the one after."""
+        known = states[self.name]
+        if what == "change":
+            # What was found before a first change stays known while weft is there.
+            if self.name not in Node.edited:
+                self.apply()
+                self.change()
+            return self.apply, self.change, known.again, known.changed
+        if self.name in Node.edited:
+            self.remove()
+        return (self.remove, self.apply, *known) if what == "apply" else (self.apply, self.remove, *reversed(known))
 
     def words(self, verb):
         """Of a plain apply or remove, for a Run."""
         return ["apply", self.lab.file, "--node", self.name] if verb == "apply" else ["remove", "--fabric", "grizzly", "--node", self.name]
 
-    def seen(self):
-        return json.loads(self.run("/usr/bin/python3", HERE / "seen.py").stdout)
+    def seen(self, *more):
+        return json.loads(self.run("/usr/bin/python3", "-IS", HERE / "seen.py", *more).stdout)
 
     def points(self, verb, kind):
         """How many operations of a kind a run of the verb has."""
         return len(re.findall("weft: fault: log ", verb(fault=f"log {kind} 0").stderr))
+
+
+class Known(tuple):
+    """Of a node the state without weft and the one with it; `changed` after the fabric with the edits was applied, and `again` once that is taken back."""
+
+    def __new__(cls, old, new, changed, again):
+        known = super().__new__(cls, (old, new))
+        known.changed, known.again = changed, again
+        return known
 
 
 def differences(a, b, path=""):
@@ -157,8 +235,8 @@ def chosen(name, points, sample):
     """All of the points, or a seeded sample with the first and the last among it; those that have passed in a run before are left out."""
     points = list(points)
     if not EXHAUSTIVE and len(points) > sample:
-        few = random.Random(f"{SEED} {name}").sample(points[1:-1], max(0, sample - 2))
-        points = [points[0], *sorted(few), points[-1]]
+        lot = random.Random(f"{SEED} {name}")
+        points = [lot.choice(points)] if sample == 1 else [points[0], *sorted(lot.sample(points[1:-1], sample - 2)), points[-1]]
     passed = set(pathlib.Path(PROGRESS).read_text().splitlines()) if EXHAUSTIVE and PROGRESS and os.path.exists(PROGRESS) else set()
     for point in points:
         if f"{name} {point}" in passed:

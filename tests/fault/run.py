@@ -41,7 +41,8 @@ def chunk_of(item):
     node = next((n for n in NODES if re.search(rf"[\[-]{n}[\]-]", test)), "")
     if file.endswith("test_confirm.py"):  # many small ones, of which each waits more than it works
         return f"{file}:: {node}".rstrip()
-    return f"{file}::{test.split('[')[0]} {node}".rstrip()
+    kind = re.search(rf"\[{node}-(.*)\]", test) if test.startswith("test_every_prefix") else None  # of which each kind has many points
+    return " ".join(filter(None, [f"{file}::{test.split('[')[0]}", kind and kind[1], node]))
 
 
 def git(*words):

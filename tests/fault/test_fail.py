@@ -4,27 +4,27 @@ import re
 
 import pytest
 
-from faults import NODES, Node, assert_same, chosen
+from faults import NODES, VERBS, Node, assert_same, chosen
 
 KINDS = ["journal", "namespace", "sysctl", "netlink", "nft", "nft-answer", "ovsdb", "ovsdb-answer", "openflow", "effect"]
+SAMPLE = 2
 
 
-@pytest.mark.parametrize("what", ["apply", "remove"])
+@pytest.mark.parametrize("what", VERBS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NODES)
 def test_the_nth_operation_fails(lab, states, name, kind, what):
     node = Node(lab, name)
-    prepare, verb = {"apply": (node.remove, node.apply), "remove": (node.apply, node.remove)}[what]
-    before = states[name][0 if what == "apply" else 1]
+    prepare, verb, before, after = node.start_of(what, states)
     prepare()
     points = node.points(verb, kind)
-    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 2):
+    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), SAMPLE):
         prepare()
         failed = verb(fault=f"fail {kind} {point}", expect=None)
         if kind == "journal" and point >= points - 1:
             # The run had ended well, and only its journal could not be ended.
             node.weft("recover")
-            assert_same(node.seen(), states[name][1 if what == "apply" else 0])
+            assert_same(node.seen(), after)
             continue
         assert failed.returncode == 1
         # The error, and not only the fault layer's own line, names what failed; of the kernel's objects also the step that it was for.
@@ -35,15 +35,14 @@ def test_the_nth_operation_fails(lab, states, name, kind, what):
         assert_same(node.seen(), before)
         assert "nothing to recover" in node.weft("recover").stdout
     verb()
-    assert_same(node.seen(), states[name][1 if what == "apply" else 0])
+    assert_same(node.seen(), after)
 
 
 @pytest.mark.parametrize("what", ["apply", "remove"])
 @pytest.mark.parametrize("name", NODES)
 def test_a_dump_of_the_kernel_is_torn_by_other_writers(lab, states, name, what):
     node = Node(lab, name)
-    prepare, verb = {"apply": (node.remove, node.apply), "remove": (node.apply, node.remove)}[what]
-    old, new = states[name] if what == "apply" else reversed(states[name])
+    prepare, verb, old, new = node.start_of(what, states)
     prepare()
     points = node.points(verb, "dump")
     assert points >= 8
