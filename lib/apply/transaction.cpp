@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 
 namespace weft::apply {
@@ -123,16 +124,33 @@ using observer = std::function<result<host_state>(const place&, const host_state
 
 using ports = std::set<std::pair<std::string, std::string>>;
 
+// A flow of a port that had no number yet when it was planned kept its own words in the plan. What is seen is spelled as the switch does, and is
+// the same flow.
+std::vector<step> spelled(std::vector<step> steps, const host_state& seen) {
+    std::map<std::string, std::vector<ovs::flow*>> found;  // by bridge
+    for (auto& s : steps)
+        for (auto* side : {&s.before, &s.after})
+            if (auto* f = *side ? std::get_if<ovs::flow>(&**side) : nullptr) found[s.scope].push_back(f);
+    for (auto& [bridge, flows] : found) {
+        std::vector<ovs::flow> words;
+        for (const auto* f : flows) words.push_back(*f);
+        const auto known = ovs::canonical(words, numbers_of(seen.bridges, bridge));
+        for (std::size_t i = 0; i < flows.size(); ++i)
+            if (known[i]) *flows[i] = *known[i];  // one whose port is not there keeps its words: it is not there either
+    }
+    return steps;
+}
+
 // Of what was moved to bridges only that may go back which is on one of `plugged`.
-result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& begun, const ports& plugged, const observer& look) {
+result<std::string> take_back_in_rounds(const place& where, const journal_header& h, const std::vector<step>& steps, const ports& plugged, const observer& look) {
     constexpr int rounds = 3;  // the second finds what the first could not, as a port had no number yet
     std::string said;
     for (int round = 0;; ++round) {
-        auto seen = look(where, named_by(begun, h.fabric, h.node));
+        auto seen = look(where, named_by(steps, h.fabric, h.node));
         if (!seen) return seen.error();
         std::erase_if(seen->moved, [&](const moved_object& m) { return !plugged.contains({m.nic, m.bridge}); });
         std::string taken;
-        auto back = take_back_beside_others(*seen, begun, h.flows, h.fabric, h.node, taken);
+        auto back = take_back_beside_others(*seen, spelled(steps, *seen), h.flows, h.fabric, h.node, taken);
         if (!back) return back.error();
         if (back->empty()) return taken;
         if (round == rounds) return taken + (said.empty() ? remains_of(back->steps) : said);
@@ -144,11 +162,11 @@ result<std::string> take_back_in_rounds(const place& where, const journal_header
 
 }  // namespace
 
-result<std::string> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& begun) {
+result<std::string> take_back_seen(const place& where, const journal_header& h, const std::vector<step>& steps) {
     std::string told;
-    auto whole = left_to_others(begun, told);
+    auto whole = left_to_others(steps, told);
     if (!whole) return whole.error();
-    const auto plugged = plugged_by(begun);
+    const auto plugged = plugged_by(steps);
     auto all = take_back_in_rounds(where, h, *whole, plugged, &observe);
     if (all) return told + *all;
     const auto moved = moved_by(h);
@@ -211,7 +229,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
         for (std::size_t first = 0; first < plan_.steps.size();) {
             const auto last = group_end(plan_.steps, first);
             if (auto ok = journal_.starting(first, last); !ok) return ok;
-            begun_ = last;
+            begun_ = true;
             if (auto ok = exec_->group(plan_.steps, first, last, done_); !ok) return ok;
             if (auto ok = journal_.done(first, last); !ok) return ok;
             first = last;
@@ -232,18 +250,24 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
     return failure;
 }
 
+// The inner end of a veth pair that a step removed: its outer end's creation makes it, and what it lacks then is put by what is seen.
+static bool born_with_its_peer(const step& s) {
+    const auto* l = s.before && !s.after && !s.scope.empty() ? std::get_if<link>(&*s.before) : nullptr;
+    const auto* veth = l != nullptr ? std::get_if<veth_options>(&l->options) : nullptr;
+    return veth != nullptr && veth->peer_namespace.empty();
+}
+
 error transaction::take_back(error why) {
     const auto told = [&why](const std::string& words) { why.detail += (why.detail.empty() ? "" : " ") + words; };
     (void)journal_.undoing(why.message());  // a full disk does not keep the host from getting its old state again
     if (!exec_) exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->undoing = true;
     std::vector<step> back;
-    for (auto i = done_.rbegin(); i != done_.rend(); ++i) back.push_back(plan_.steps[*i].inverse());
+    for (auto i = done_.rbegin(); i != done_.rend(); ++i)
+        if (!born_with_its_peer(plan_.steps[*i])) back.push_back(plan_.steps[*i].inverse());
     auto remains = run_what_can_be(*exec_, back);
     const auto& steps = plan_.steps;
-    std::set<std::size_t> begun;
-    for (std::size_t i = 0; i < begun_; ++i) begun.insert(i);
-    const auto seen = take_back_seen(where_, header_, affected(steps, begun));
+    const auto seen = begun_ ? take_back_seen(where_, header_, steps) : result<std::string>(std::string());
     if (seen) remains = *seen;
     else remains += "\n  the host could not be read back: " + seen.error().message();
     if (const auto memory = restore_memory(header_, remains.empty()); !memory) remains += "\n  not undone: " + memory.error().message();

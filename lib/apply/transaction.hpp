@@ -30,7 +30,7 @@ private:
     journal_header header_;
     const plan& plan_;
     journal journal_;
-    std::size_t begun_ = 0;  // steps before it may have taken effect
+    bool begun_ = false;  // steps may have taken effect
     indexes done_;
     std::unique_ptr<executor> exec_;
 };
@@ -38,7 +38,7 @@ private:
 // Takes steps back by what the host is now, as often as that helps, and reads back. A name that others took since is left to them; where
 // Open vSwitch cannot be read the kernel's part is taken back without it. Gives what is left, a line for each; "" is nothing. Errors: the
 // kernel cannot be read either.
-result<std::string> take_back_seen(const place&, const journal_header&, const std::vector<step>& begun);
+result<std::string> take_back_seen(const place&, const journal_header&, const std::vector<step>& steps);
 // The node's memory as it was before a run, or as it shall be after it. What was found stays known for what is not undone (`all`: nothing is).
 result<void> restore_memory(const journal_header&, bool all);
 result<void> renew_memory(const journal_header&);
