@@ -77,6 +77,13 @@ result<std::map<std::string, bool>> feature_control::read(const std::string& dev
 result<void> feature_control::write(const std::string& device, const std::map<std::string, bool>& wanted) {
     if (wanted.empty()) return {};
     if (auto ok = learn_names(device); !ok) return ok;
+    // Segmentation goes off with checksums and gathering, and comes back with them where nobody asked for it: it is asked for only where it
+    // does not follow by itself.
+    std::map<std::string, bool> first;
+    for (const auto& one : wanted)
+        if (one.first.starts_with("tx-checksum-") || one.first.starts_with("tx-scatter-gather") || one.first == "rx-checksum") first.insert(one);
+    if (!first.empty() && first.size() != wanted.size())
+        if (auto ok = write(device, first); !ok) return ok;
     auto now = active(device);
     if (!now) return now.error();
     const std::size_t blocks = (names_.size() + 31) / 32;
