@@ -35,7 +35,7 @@ def test_too_little_memory(lab, states, name, what):
     old, new = states[name]
     prepare, before, after = (node.remove, old, new) if what == "apply" else (node.apply, new, old)
     ended = []
-    for megabytes in chosen(f"memory {name} {what}", range(20, 160, 4), 8):
+    for megabytes in chosen(f"memory {name} {what}", range(20, 160, 4), 6):
         prepare()
         done = Run(node, node.words(what), before=["prlimit", "--core=0", f"--as={megabytes << 20}"])
         done.process.wait(75)
