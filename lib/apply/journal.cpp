@@ -140,6 +140,10 @@ found_journal with_header(const json::object& o) {
 }
 
 void take(found_journal& found, const json::object& o) {
+    if (const auto* begin = o.if_contains("begin")) {
+        const auto first = begin->at(0).to_number<std::size_t>(), last = begin->at(1).to_number<std::size_t>();
+        for (auto i = first; i < last && i < found.plan.steps.size(); ++i) found.begun.insert(i);
+    }
     if (o.contains("complete")) found.complete = true;
     if (const auto* why = o.if_contains("undoing")) found.undoing = true, found.why = std::string(why->as_string());
     if (const auto* deadline = o.if_contains("pending")) found.deadline = deadline->to_number<std::int64_t>();
@@ -306,6 +310,7 @@ result<std::optional<found_journal>> read_journal(const place& where) {
             found.damaged = number;
             found.complete = false;
             found.deadline.reset();
+            for (std::size_t i = 0; i < found.plan.steps.size(); ++i) found.begun.insert(i);
         }
         if (file.bad()) return errno_error(EIO, "read journal", path);
         return found;

@@ -59,6 +59,7 @@ struct found_journal {
     weft::plan plan;
     std::int64_t pid = 0;                   // of who wrote it
     bool this_boot = true;
+    std::set<std::size_t> begun;            // steps that may have taken effect
     bool complete = false, undoing = false;
     std::string why;                        // of the undoing
     std::optional<std::int64_t> deadline;   // it waits for confirmation until then
@@ -67,7 +68,7 @@ struct found_journal {
 };
 
 // Nothing where there is none. A last record that was cut short is as if it had not been written. Behind the plan, one that is damaged may
-// have been any: what stood before it about the run's end no longer holds. Errors: unsupported where another
+// have been any: all steps may have begun then, and what stood before it about the run's end no longer holds. Errors: unsupported where another
 // version or another host wrote it, invalid_input where its header cannot be read; it is left as it is in both cases.
 result<std::optional<found_journal>> read_journal(const place&);
 // Keeps the file under another name, which is given.

@@ -9,6 +9,7 @@
 #include "apply/internal.hpp"
 #include "apply/records.hpp"
 #include "apply/transaction.hpp"
+#include "model/taken_back.hpp"
 #include "weft/netlink/namespaces.hpp"
 
 #include <unistd.h>
@@ -60,8 +61,7 @@ result<std::string> undo(const place& where, const found_journal& found, const s
     if (!log) return log.error();
     if (auto ok = sweep_namespaces(); !ok) return ok.error();
     if (!found.undoing) (void)log->undoing(why);  // a full disk keeps no host from getting its old state again
-    // All of them: a journal that was cut short at the end of a line does not show it, and what is seen says which have taken effect.
-    const auto remains = take_back_seen(where, found.header, found.plan.steps);
+    const auto remains = take_back_seen(where, found.header, affected(found.plan.steps, found.begun));
     if (!remains) return remains.error();
     if (auto ok = restore_memory(found.header, remains->empty()); !ok) return ok.error();
     if (remains->empty()) return end_journal(where, found, *log);

@@ -229,7 +229,7 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
         for (std::size_t first = 0; first < plan_.steps.size();) {
             const auto last = group_end(plan_.steps, first);
             if (auto ok = journal_.starting(first, last); !ok) return ok;
-            begun_ = true;
+            begun_ = last;
             if (auto ok = exec_->group(plan_.steps, first, last, done_); !ok) return ok;
             if (auto ok = journal_.done(first, last); !ok) return ok;
             first = last;
@@ -267,7 +267,9 @@ error transaction::take_back(error why) {
         if (!born_with_its_peer(plan_.steps[*i])) back.push_back(plan_.steps[*i].inverse());
     auto remains = run_what_can_be(*exec_, back);
     const auto& steps = plan_.steps;
-    const auto seen = begun_ ? take_back_seen(where_, header_, steps) : result<std::string>(std::string());
+    std::set<std::size_t> begun;
+    for (std::size_t i = 0; i < begun_; ++i) begun.insert(i);
+    const auto seen = take_back_seen(where_, header_, affected(steps, begun));
     if (seen) remains = *seen;
     else remains += "\n  the host could not be read back: " + seen.error().message();
     if (const auto memory = restore_memory(header_, remains.empty()); !memory) remains += "\n  not undone: " + memory.error().message();

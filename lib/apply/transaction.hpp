@@ -30,7 +30,7 @@ private:
     journal_header header_;
     const plan& plan_;
     journal journal_;
-    bool begun_ = false;  // steps may have taken effect
+    std::size_t begun_ = 0;  // steps before it may have taken effect
     indexes done_;
     std::unique_ptr<executor> exec_;
 };

@@ -315,6 +315,26 @@ host_state named_by(const std::vector<step>& steps, const std::string& fabric, c
     return all.state();
 }
 
+std::vector<step> affected(const std::vector<step>& steps, const std::set<std::size_t>& begun) {
+    std::set<std::pair<std::string, std::string>> devices;  // that may have gone, with their scope; that of a bridge is the host's own
+    for (const auto i : begun)
+        if (const auto& s = steps[i]; s.before && !s.after) {
+            if (const auto* l = std::get_if<link>(&*s.before)) devices.emplace(s.scope, l->name);
+            if (const auto* b = std::get_if<ovs::bridge_row>(&*s.before)) devices.emplace("", b->name);
+        }
+    const auto went_along = [&](const step& s) {
+        if (s.before && !s.after && std::holds_alternative<namespace_object>(*s.before)) return !begun.empty();
+        if (s.object_kind() == "flow") return !begun.empty();
+        if (s.object_kind() != "sysctl") return false;
+        const auto of = devices_of(s);
+        return std::any_of(of.begin(), of.end(), [&](const auto& name) { return devices.contains({s.scope, name}); });
+    };
+    std::vector<step> out;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        if (begun.contains(i) || went_along(steps[i])) out.push_back(steps[i]);
+    return out;
+}
+
 result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,
                        const std::string& fabric, const std::string& node) {
     auto ours = ours_in(seen, fabric);

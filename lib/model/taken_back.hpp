@@ -12,9 +12,13 @@ namespace weft {
 // All objects that the steps name, on either side: what must be observed before they can be taken back.
 host_state named_by(const std::vector<step>&, const std::string& fabric, const std::string& node);
 
+// Of the steps of a plan those that may have had an effect once the ones that `begun` says were begun. A namespace that is yet to be removed
+// is among them: what stood in it may have gone with the other ends of its links. So is each setting of a device whose removal was begun: it
+// goes with the device. So are flows: those that no step has reached yet name ports by numbers, and a port that was plugged anew has another one.
+std::vector<step> affected(const std::vector<step>&, const std::set<std::size_t>& begun);
+
 // The plan from the host as it is to the host without these steps: what they made goes, what they removed comes, and of what they
-// changed only that is put back which they changed. They may be more than have taken effect: what stands in a namespace, or is set of a device, went
-// with another step's object, and flows that no step has reached yet name ports by numbers that these have no more. What somebody else did since to the same objects stays as far as that goes. `seen`
+// changed only that is put back which they changed. What somebody else did since to the same objects stays as far as that goes. `seen`
 // must cover named_by(steps); `flows` are those of bridges that the steps removed, which went with them.
 // An empty plan: nothing of the steps is left.
 result<plan> take_back(const host_state& seen, const std::vector<step>& steps, const std::map<std::string, std::vector<ovs::flow>>& flows,

@@ -192,21 +192,6 @@ def test_a_last_record_that_was_cut_short_is_as_if_it_had_not_been_written(node,
     assert_same(node.seen(), states["compute1"][0])
 
 
-@pytest.mark.parametrize("kept", [2, 3, 5])
-@pytest.mark.parametrize("left", ["a run that was killed", "a change that waits"])
-def test_one_that_was_cut_short_at_the_end_of_a_line_leaves_nothing_of_what_its_plan_names(node, states, left, kept):
-    if left == "a change that waits":
-        node.apply("--confirm", 60)
-    else:
-        assert node.apply(fault="kill effect 1", expect=None).returncode in (-9, 137)
-    put(node, "".join(node.run("cat", PATH).stdout.splitlines(keepends=True)[:kept]))
-    if left == "a change that waits":  # nobody knows any more that it does
-        eventually(lambda: node.run("test", "-e", PATH, expect=None).returncode == 1)
-    else:
-        assert "is undone" in node.weft("recover").stdout
-    assert_same(node.seen(), states["compute1"][0])
-
-
 @pytest.mark.parametrize("remembered, words", [((), "is not remembered"), (("compute1", "compute2"), "one of these: compute1 of grizzly, compute2 of grizzly")])
 def test_where_its_head_is_damaged_and_nobody_knows_which_node_it_made_recover_says_so_and_the_next_run_converges(node, states, remembered, words):
     put(node, spoiled(interrupted(node), 1))

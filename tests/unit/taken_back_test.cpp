@@ -180,6 +180,21 @@ TEST_CASE("a route in the way is one of the same table and metric, and one of an
     }
 }
 
+TEST_CASE("with a device go its settings, so that they are taken back although their own step never began, and no other's are") {
+    const auto key = [](const std::string& device) { return sysctl_object{"net/ipv6/conf/" + device + "/disable_ipv6", "1"}; };
+    auto row = bridge({});
+    row.name = "br-ex";
+    const std::vector<step> steps = {{"", tap("tap1"), std::nullopt, {}},   {"br-ex", row, std::nullopt, {}},         {"", tap("tap2"), std::nullopt, {}},
+                                     {"", key("tap1"), std::nullopt, {}},   {"", key("br-ex"), std::nullopt, {}},     {"", key("tap2"), std::nullopt, {}},
+                                     {"other", key("tap1"), std::nullopt, {}}, {"", sysctl_object{"net/ipv4/ip_forward", "0"}, std::nullopt, {}}};
+    CHECK(affected(steps, {}).empty());
+    const auto hit = affected(steps, {0, 1});
+    REQUIRE(hit.size() == 4);
+    CHECK(hit[2].before == steps[3].before);
+    CHECK(hit[2].scope.empty());
+    CHECK(hit[3].before == steps[4].before);
+}
+
 TEST_CASE("the devices that an object lies on are known of every kind that has some") {
     weft::address_entry address{};
     address.device = "br-ex";
@@ -277,7 +292,7 @@ TEST_CASE("a bridge that was removed comes with its flows, and its device is rai
                                                "~ link br-int"});
 }
 
-TEST_CASE("what stood in a namespace comes back although its removal had not begun") {
+TEST_CASE("what stood in a namespace comes back although its removal had not begun, and is not asked for where nothing was") {
     namespace_state inside;
     inside.name = "qrouter-1";
     address_entry address{};
@@ -286,10 +301,16 @@ TEST_CASE("what stood in a namespace comes back although its removal had not beg
     address.protocol = weft_protocol;
     inside.addresses = {address};
     const std::vector<step> steps = {{"", tap("tap1"), std::nullopt, {}}, {"qrouter-1", namespace_object{"qrouter-1", inside}, std::nullopt, {}}};
+    CHECK(affected(steps, {}).empty());
+    REQUIRE(affected(steps, {0}).size() == 2);
+    auto with_flow = steps;
+    with_flow.push_back({"br-int", flow("tcp"), std::nullopt, {}});
+    CHECK(affected(with_flow, {}).empty());
+    CHECK(affected(with_flow, {0}).size() == 3);  // it may name the port of tap1, which gets another number
     auto seen = host();
     seen.namespaces.push_back({});
     seen.namespaces[1].name = "qrouter-1";
-    CHECK(names(back(seen, steps)) ==
+    CHECK(names(back(seen, affected(steps, {0}))) ==
           std::vector<std::string>{"+ link tap1", "+ address 50.50.1.1/24 dev qr-tap1"});
 }
 
