@@ -17,7 +17,7 @@ def test_the_nth_operation_fails(lab, states, name, kind, what):
     prepare, verb, before, after = node.start_of(what, states)
     prepare()
     points = node.points(verb, kind)
-    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 1 if what == "change" or name == "network" else 2):
+    for point in chosen(f"fail {name} {what} {kind}", range(1, points + 1), 1):
         prepare()
         failed = verb(fault=f"fail {kind} {point}", expect=None)
         if kind == "journal" and point >= points - 1:
