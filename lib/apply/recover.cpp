@@ -153,7 +153,8 @@ result<void> one_node_remembered(error damage) {
     if (nodes->size() == 1) return {};
     std::string known;
     for (const auto& [fabric, node] : *nodes) known += (known.empty() ? "" : ", ") + node + " of " + fabric;
-    damage.detail += "; which node this host was made before is " + (known.empty() ? "not remembered" : "one of these: " + known) + "; nothing was changed: weft apply FILE --node NODE makes the host that node, weft remove --fabric FABRIC --node NODE takes weft off it";
+    damage.detail += "; which node this host was made before is " + (known.empty() ? "not remembered" : "one of these: " + known) +
+                     "; nothing was changed: weft apply FILE --node NODE makes the host that node, weft remove --fabric FABRIC --node NODE takes weft off it";
     return damage;
 }
 

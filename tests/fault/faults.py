@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "program"))
-from labs import FABRICS, PROGRAM, Lab, eventually  # noqa: E402,F401
+from labs import FABRICS, PROGRAM, UPLINK, Lab, eventually  # noqa: E402,F401
 
 EXHAUSTIVE = os.environ.get("WEFT_EXHAUSTIVE") == "1"
 SEED = int(os.environ.get("WEFT_SEED", "1"))
@@ -44,19 +44,7 @@ ovs-vsctl set bridge br-theirs other_config:theirs=1
 ovs-ofctl add-flow unix:/run/openvswitch/br-theirs.mgmt cookie=0x12,priority=8,tcp,actions=drop
 """
 # The network node's uplink holds addresses of the host: an apply moves all this to br-ex, and a removal moves it back.
-FOREIGN_UPLINK = """
-ip address add 192.168.100.52/24 dev eth2
-ip address add 192.168.100.53/24 dev eth2 label eth2:1
-ip address add 2001:db8:100::52/64 dev eth2 nodad
-ip route add default via 192.168.100.1 dev eth2
-ip route add 198.51.100.0/24 via 192.168.100.1 dev eth2 table 77 src 192.168.100.53
-ip route add 198.51.101.0/24 via 192.168.100.1 dev eth2 metric 30 advmss 1300
-ip -6 route add 2001:db8:200::/48 via 2001:db8:100::1 dev eth2
-ip rule add iif eth2 lookup 77 priority 1000
-ip rule add from 192.168.100.52 oif eth2 ipproto tcp dport 22 lookup 77 priority 1001
-ip -6 rule add iif eth2 lookup 77 priority 1002
-ip neighbour add 192.168.100.9 lladdr 02:00:00:00:00:09 dev eth2
-"""
+FOREIGN_UPLINK = UPLINK + "ip -6 rule add iif eth2 lookup 77 priority 1002\n"
 
 # Of the lab's fabric: what another one, that is applied over it, has instead. On every node something changes, goes and comes.
 EDITS = [

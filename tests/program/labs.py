@@ -19,6 +19,19 @@ NODES = ["controller", "network", "compute1", "compute2"]
 SWITCHES = ["network", "compute1", "compute2"]
 # Whoever ends the tests, as a limit of time does, ends them as Ctrl-C would: what stands is taken down.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+# What the network node's uplink holds that is the host's own.
+UPLINK = """
+ip address add 192.168.100.52/24 dev eth2
+ip address add 192.168.100.53/24 dev eth2 label eth2:1
+ip address add 2001:db8:100::52/64 dev eth2 nodad
+ip route add default via 192.168.100.1 dev eth2
+ip route add 198.51.100.0/24 via 192.168.100.1 dev eth2 table 77 src 192.168.100.53
+ip route add 198.51.101.0/24 via 192.168.100.1 dev eth2 metric 30 advmss 1300
+ip -6 route add 2001:db8:200::/48 via 2001:db8:100::1 dev eth2
+ip rule add iif eth2 lookup 77 priority 1000
+ip rule add from 192.168.100.52 oif eth2 ipproto tcp dport 22 lookup 77 priority 1001
+ip neighbour add 192.168.100.9 lladdr 02:00:00:00:00:09 dev eth2
+"""
 
 
 def weft(*words, expect=0, timeout=120):

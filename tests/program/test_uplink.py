@@ -6,19 +6,9 @@ import subprocess
 
 import pytest
 
-from conftest import FABRICS, PROGRAM, Lab, eventually
+from conftest import FABRICS, PROGRAM, UPLINK, Lab, eventually
 
-OWN = """
-ip address add 192.168.100.52/24 dev eth2
-ip address add 192.168.100.53/24 dev eth2 label eth2:1
-ip address add 2001:db8:100::52/64 dev eth2 nodad
-ip route add default via 192.168.100.1 dev eth2
-ip route add 198.51.100.0/24 via 192.168.100.1 dev eth2 table 77 src 192.168.100.53
-ip route add 198.51.101.0/24 via 192.168.100.1 dev eth2 metric 30 advmss 1300
-ip -6 route add 2001:db8:200::/48 via 2001:db8:100::1 dev eth2
-ip rule add iif eth2 lookup 77 priority 1000
-ip rule add from 192.168.100.52 oif eth2 ipproto tcp dport 22 lookup 77 priority 1001
-ip neighbour add 192.168.100.9 lladdr 02:00:00:00:00:09 dev eth2
+OWN = UPLINK + """
 ip link add elsewhere type veth peer name elsewhere-x
 ip link set elsewhere up
 ip address add 172.31.0.1/24 dev elsewhere
