@@ -10,6 +10,7 @@
 #include "apply/unconfirmed.hpp"
 #include "core/fault.hpp"
 #include "model/effects.hpp"
+#include "model/order.hpp"
 #include "model/taken_back.hpp"
 #include "weft/netlink/namespaces.hpp"
 #include "weft/ovs/flows.hpp"
@@ -250,23 +251,15 @@ result<void> transaction::run(bool announce, std::vector<ovs::refused_flow>* ref
     return failure;
 }
 
-// The inner end of a veth pair that a step removed: its outer end's creation makes it, and what it lacks then is put by what is seen.
-static bool born_with_its_peer(const step& s) {
-    const auto* l = s.before && !s.after && !s.scope.empty() ? std::get_if<link>(&*s.before) : nullptr;
-    const auto* veth = l != nullptr ? std::get_if<veth_options>(&l->options) : nullptr;
-    return veth != nullptr && veth->peer_namespace.empty();
-}
-
 error transaction::take_back(error why) {
     const auto told = [&why](const std::string& words) { why.detail += (why.detail.empty() ? "" : " ") + words; };
     (void)journal_.undoing(why.message());  // a full disk does not keep the host from getting its old state again
     if (!exec_) exec_ = std::make_unique<executor>(where_, header_.fabric, header_.node);
     exec_->undoing = true;
-    std::vector<step> back;
-    for (auto i = done_.rbegin(); i != done_.rend(); ++i)
-        if (!born_with_its_peer(plan_.steps[*i])) back.push_back(plan_.steps[*i].inverse());
-    auto remains = run_what_can_be(*exec_, back);
     const auto& steps = plan_.steps;
+    std::vector<step> done;
+    for (const auto i : done_) done.push_back(steps[i]);
+    auto remains = run_what_can_be(*exec_, inverses(done));
     std::set<std::size_t> begun;
     for (std::size_t i = 0; i < begun_; ++i) begun.insert(i);
     const auto seen = take_back_seen(where_, header_, affected(steps, begun));

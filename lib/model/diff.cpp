@@ -229,12 +229,6 @@ private:
         return space && std::any_of(space->links.begin(), space->links.end(), [&](const link& one) { return one.name == veth->peer && !ours(one); });
     }
 
-    // A veth end outside the host's own namespace is made by the message that makes the other end there.
-    bool made_with_its_peer(const std::string& scope, const link& l) const {
-        const auto* veth = std::get_if<veth_options>(&l.options);
-        return veth && !scope.empty() && veth->peer_namespace.empty();
-    }
-
     void compare_link(const std::string& scope, const link& have, const link& want) {
         link target = have;
         if (want.mac) target.mac = want.mac;

@@ -10,6 +10,12 @@
 
 namespace weft {
 
+// A veth end outside the host's own namespace is made, and made again, by the message that makes the other end there.
+inline bool made_with_its_peer(const std::string& scope, const link& l) {
+    const auto* veth = std::get_if<veth_options>(&l.options);
+    return veth != nullptr && !scope.empty() && veth->peer_namespace.empty();
+}
+
 // The link below one of this kind; "" where there is none.
 inline std::string parent_of(const link_options& options) {
     if (const auto* vlan = std::get_if<vlan_options>(&options)) return vlan->device;

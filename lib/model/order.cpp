@@ -158,4 +158,48 @@ void order(plan& p, const host_state& wanted, const uplink_moves* moves) {
     for (auto& [rank, steps] : by_rank) std::move(steps.begin(), steps.end(), std::back_inserter(p.steps));
 }
 
+std::vector<step> inverses(const std::vector<step>& done) {
+    using device_name = std::pair<std::string, std::string>;  // with its namespace before it
+    const auto comes_up = [](const step& s) -> const link* {
+        const auto* after = s.before ? std::get_if<link>(&*s.before) : nullptr;  // of the inverse
+        const auto* before = s.after ? std::get_if<link>(&*s.after) : nullptr;
+        return after != nullptr && after->up && !(before != nullptr && before->up) ? after : nullptr;
+    };
+    std::map<device_name, int> yet_to_come_up;
+    for (const auto& s : done)
+        if (const auto* l = comes_up(s)) ++yet_to_come_up[{s.scope, l->name}];
+    std::map<device_name, std::vector<step>> held;
+    std::vector<step> back;
+    for (auto s = done.rbegin(); s != done.rend(); ++s) {
+        const auto inverse = s->inverse();
+        if (const auto* key = std::get_if<sysctl_object>(&subject(*s))) {
+            const device_name device{s->scope, device_of(key->key)};
+            auto& into = yet_to_come_up[device] > 0 ? held[device] : back;
+            into.push_back(inverse);
+            continue;
+        }
+        const auto* up = comes_up(*s);
+        if (up == nullptr) {
+            const auto* l = std::get_if<link>(&subject(*s));
+            if (l == nullptr || inverse.before || !made_with_its_peer(s->scope, *l)) back.push_back(inverse);
+            continue;
+        }
+        --yet_to_come_up[{s->scope, up->name}];
+        if (!inverse.before && made_with_its_peer(s->scope, *up)) continue;  // its settings stay held
+        auto settings = std::move(held[{s->scope, up->name}]);
+        held.erase({s->scope, up->name});
+        if (settings.empty() || inverse.before) {
+            std::move(settings.begin(), settings.end(), std::back_inserter(back));
+            back.push_back(inverse);
+            continue;
+        }
+        auto down = *up;
+        down.up = false;
+        back.push_back({s->scope, std::nullopt, down, inverse.bounces, inverse.no_inverse});
+        std::move(settings.begin(), settings.end(), std::back_inserter(back));
+        back.push_back({s->scope, down, *up, {}, {}});
+    }
+    return back;
+}
+
 }  // namespace weft
