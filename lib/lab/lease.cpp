@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <set>
 #include <sstream>
@@ -31,14 +32,18 @@ using clock = std::chrono::steady_clock;
 // answers, on one processor.
 std::chrono::seconds deadline_of(std::size_t clients) { return std::chrono::seconds(30 + clients / 3); }
 
+// After how long a client asks again. Where many ask, each question is answered behind those of all others: who asks again before that
+// makes more of them, on a slow machine without end.
+std::chrono::seconds patience_of(std::size_t clients) { return std::chrono::seconds(1 + clients / 50); }
 
 struct client {
     const planned_member* vm;
     child process;
 };
 
-result<child> start(const planned_member& vm, std::chrono::seconds deadline, const std::string& helper, const std::string& log) {
-    return start_in(vm.netns, {"busybox", "udhcpc", "-n", "-t", std::to_string(deadline.count()), "-T", "1", "-i", "eth0", "-s", helper, "-O", "mtu", "-O", "staticroutes"}, log);
+result<child> start(const planned_member& vm, std::size_t clients, const std::string& helper, const std::string& log) {
+    const auto tries = std::to_string(deadline_of(clients) / patience_of(clients)), seconds = std::to_string(patience_of(clients).count());
+    return start_in(vm.netns, {"busybox", "udhcpc", "-n", "-t", tries, "-T", seconds, "-i", "eth0", "-s", helper, "-O", "mtu", "-O", "staticroutes"}, log);
 }
 
 result<void> holds_its_address(const planned_member& vm) {
@@ -53,18 +58,27 @@ result<void> holds_its_address(const planned_member& vm) {
                  "it has" + (others.empty() ? " none" : others) + " instead of " + vm.lease->to_string()};
 }
 
+// What the clients said at last: a lab that does not come up takes their log along.
+std::string last_words(const std::string& log) {
+    std::ifstream in(log);
+    std::string line, last;
+    while (std::getline(in, line))
+        if (!line.empty()) last = std::move(line);
+    return last.empty() ? "" : "; the last that the clients said: " + last;
+}
+
 result<void> wait_for(client& c, clock::time_point until, std::chrono::seconds deadline, const std::string& log) {
     for (;;) {
         if (const auto status = c.process.ended()) {
             if (*status == 0) return holds_its_address(*c.vm);
             return error{errc::timed_out, "lease address", c.vm->name,
-                         "udhcpc ended with status " + std::to_string(*status) + "; see " + log};
+                         "udhcpc ended with status " + std::to_string(*status) + last_words(log)};
         }
         if (interrupt_guard::interrupted())
             return error{errc::busy, "lease address", c.vm->name, "interrupted by a signal", EINTR};
         if (clock::now() > until)
             return error{errc::timed_out, "lease address", c.vm->name,
-                         "no lease within " + std::to_string(deadline.count()) + " s; see " + log};
+                         "no lease within " + std::to_string(deadline.count()) + " s" + last_words(log)};
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
 }
@@ -194,12 +208,13 @@ result<child> start_in(const std::string& netns, const std::vector<std::string>&
 result<void> lease_addresses(const topology& t, const std::string& helper, const std::string& log) {
     wake_tunnels(t);
     std::vector<client> clients;
-    const auto deadline = deadline_of(static_cast<std::size_t>(std::count_if(t.members.begin(), t.members.end(), [](const auto& m) { return m.lease.has_value(); })));
+    const auto all = static_cast<std::size_t>(std::count_if(t.members.begin(), t.members.end(), [](const auto& m) { return m.lease.has_value(); }));
+    const auto deadline = deadline_of(all);
     const auto until = clock::now() + deadline;
     std::optional<error> first;
     for (const auto& m : t.members) {
         if (!m.lease || first) continue;
-        auto started = start(m, deadline, helper, log);
+        auto started = start(m, all, helper, log);
         if (started)
             clients.push_back({&m, std::move(*started)});
         else
