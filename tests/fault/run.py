@@ -5,7 +5,7 @@ a hash of all that was tested, and holds as long as that hash is the same. Withi
 
     run.py FOLDER [PYTEST ARGUMENTS…]
 
-The environment: WEFT_LABS, how many labs stand at once (3); WEFT_EXHAUSTIVE=1; WEFT_TIME, seconds after which nothing more is begun (none)."""
+The environment: WEFT_LABS, how many labs stand at once (4); WEFT_EXHAUSTIVE=1; WEFT_TIME, seconds after which nothing more is begun (none)."""
 import collections
 import concurrent.futures
 import hashlib
@@ -19,7 +19,7 @@ import time
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 EXHAUSTIVE = os.environ.get("WEFT_EXHAUSTIVE") == "1"
-LABS = int(os.environ.get("WEFT_LABS", "3"))
+LABS = int(os.environ.get("WEFT_LABS", "4"))
 ENDS = time.monotonic() + float(os.environ.get("WEFT_TIME", "inf"))
 NODES = ["controller", "network", "compute1"]
 
