@@ -41,7 +41,7 @@ def chunk_of(item):
     node = next((n for n in NODES if re.search(rf"[\[-]{n}[\]-]", test)), "")
     if file.endswith("test_confirm.py"):  # many small ones, of which each waits more than it works
         return f"{file}:: {node}".rstrip()
-    kind = re.search(rf"\[{node}-(.*)\]", test) if test.startswith("test_every_prefix") else None  # of which each kind has many points
+    kind = re.search(rf"\[{node}-(.*)\]", test) if re.match("test_every_prefix|test_nothing_grows", test) else None  # of which each takes long
     return " ".join(filter(None, [f"{file}::{test.split('[')[0]}", kind and kind[1], node]))
 
 
@@ -104,15 +104,15 @@ def main():
     if kept and git("status", "--porcelain", "-uno", "--", *TESTED, "tests/fault"):
         sys.exit("what is to be tested is not committed: a result would be of no commit")
     results = {n: r for n, r in earlier_results().items() if n in chunks and r[5] == tree_of(n)} if kept else {}
-    # Where the time may be too short for all, what is killed and what fails come first, and what waits for daemons last. Of these a network
-    # node has most points, and begins first.
-    # Of a sample what takes longest begins first.
+    # The cycles take longest of all and cannot be taken up within. Where the time may be too short for all, what is killed and what fails
+    # come next, and what waits for daemons last. Of these a network node has most points, and begins first. Of a sample too what takes
+    # longest begins first.
     longest = ["confirm", "kill", "fail", "undo", "ovs_daemons", "syscalls"]
-    order = ["kill", "fail", "cycles", "undo", "confirm", "journal", "limits", "syscalls", "reused", "ovsdb_proxy", "ovs_daemons"]
+    order = ["cycles", "kill", "fail", "undo", "confirm", "journal", "limits", "syscalls", "reused", "ovsdb_proxy", "ovs_daemons"]
     def turn(chunk):
         file = re.search(r"test_(\w+)\.py", chunk)[1]
         known = order if EXHAUSTIVE else longest
-        return known.index(file) if file in known else len(known) * (not EXHAUSTIVE), not chunk.endswith(" network"), -len(chunks[chunk])
+        return known.index(file) if file in known else len(known) * (not EXHAUSTIVE), " network" not in chunk, -len(chunks[chunk])
     waiting = sorted((c for c in chunks if c not in results), key=turn)
     failed, left = [], []
     with concurrent.futures.ThreadPoolExecutor(LABS) as pool:
