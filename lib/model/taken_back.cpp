@@ -319,13 +319,17 @@ std::vector<step> affected(const std::vector<step>& steps, const std::set<std::s
     std::set<std::pair<std::string, std::string>> devices;  // that may have gone, with their scope; that of a bridge is the host's own
     for (const auto i : begun)
         if (const auto& s = steps[i]; s.before && !s.after) {
-            if (const auto* l = std::get_if<link>(&*s.before)) devices.emplace(s.scope, l->name);
+            if (const auto* l = std::get_if<link>(&*s.before)) {
+                devices.emplace(s.scope, l->name);
+                if (const auto* veth = std::get_if<veth_options>(&l->options)) devices.emplace(veth->peer_namespace, veth->peer);
+            }
             if (const auto* b = std::get_if<ovs::bridge_row>(&*s.before)) devices.emplace("", b->name);
         }
     const auto went_along = [&](const step& s) {
         if (s.before && !s.after && std::holds_alternative<namespace_object>(*s.before)) return !begun.empty();
         if (s.object_kind() == "flow") return !begun.empty();
-        if (s.object_kind() != "sysctl") return false;
+        const bool is_setting = s.object_kind() == "sysctl", is_end = s.object_kind() == "link" && !s.after;
+        if (!is_setting && !is_end) return false;
         const auto of = devices_of(s);
         return std::any_of(of.begin(), of.end(), [&](const auto& name) { return devices.contains({s.scope, name}); });
     };

@@ -13,8 +13,9 @@ namespace weft {
 host_state named_by(const std::vector<step>&, const std::string& fabric, const std::string& node);
 
 // Of the steps of a plan those that may have had an effect once the ones that `begun` says were begun. A namespace that is yet to be removed
-// is among them: what stood in it may have gone with the other ends of its links. So is each setting of a device whose removal was begun: it
-// goes with the device. So are flows: those that no step has reached yet name ports by numbers, and a port that was plugged anew has another one.
+// is among them: what stood in it may have gone with the other ends of its links. So is an end of a veth pair that is yet to be removed, when
+// the removal of the other was begun, and each setting of a device that may have gone. So are flows: those that no step has reached yet name
+// ports by numbers, and a port that was plugged anew has another one.
 std::vector<step> affected(const std::vector<step>&, const std::set<std::size_t>& begun);
 
 // The plan from the host as it is to the host without these steps: what they made goes, what they removed comes, and of what they

@@ -195,6 +195,26 @@ TEST_CASE("with a device go its settings, so that they are taken back although t
     CHECK(hit[3].before == steps[4].before);
 }
 
+TEST_CASE("with an end of a veth pair goes the other one, and its settings, so that both are taken back although only one removal had begun") {
+    auto outer = tap("tap1"), inner = tap("qr-1");
+    outer.options = veth_options{"qr-1", "qrouter-1"};
+    inner.options = veth_options{"tap1", ""};
+    const sysctl_object setting{"net/ipv6/conf/qr-1/disable_ipv6", "1"};
+    const std::vector<step> steps = {{"", outer, std::nullopt, {}},
+                                     {"qrouter-1", inner, std::nullopt, {}},
+                                     {"qrouter-1", setting, std::nullopt, {}},
+                                     {"qrouter-2", inner, std::nullopt, {}},
+                                     {"", tap("tap2"), std::nullopt, {}}};
+    for (const std::size_t first : {0u, 1u}) {
+        const auto hit = affected(steps, {first});
+        REQUIRE(hit.size() == 3);
+        CHECK(hit[0].before == state_object(outer));
+        CHECK(hit[1].scope == "qrouter-1");
+        CHECK(hit[1].before == state_object(inner));
+        CHECK(hit[2].before == state_object(setting));
+    }
+}
+
 TEST_CASE("the devices that an object lies on are known of every kind that has some") {
     weft::address_entry address{};
     address.device = "br-ex";
