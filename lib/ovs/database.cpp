@@ -10,6 +10,7 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -91,11 +92,15 @@ public:
             written_ = std::move(*made);
             stage_ = stage::sent;
         }
-        return stage_ == stage::sent ? committing(s) : catching_up(s);
+        switch (stage_) {
+        case stage::catching_up: return catching_up(s);
+        case stage::asking_again: return asking_again(s);
+        default: return committing(s);
+        }
     }
 
 private:
-    enum class stage { preparing, sent, catching_up };
+    enum class stage { preparing, sent, catching_up, asking_again };
 
     progress committing(session& s) {
         const auto state = weft_txn_commit(s.txn);
@@ -144,12 +149,47 @@ private:
         weft_root_view root;
         if (weft_root_read(s.idl, &root) && root.cur_cfg >= wanted_cfg_) {
             outcomes = read_outcomes(s.idl, written_);
-            return progress::finished;
+            if (std::none_of(outcomes.begin(), outcomes.end(), [](const auto& o) { return o.ofport == -1 || !o.error.empty(); }) || asked_again_) {
+                return progress::finished;
+            }
+            asked_again_ = true;
+            stage_ = stage::asking_again;
+            return asking_again(s);
         }
         if (late()) {
             return give_up(fail(s, errc::timed_out, "ovs-vswitchd did not catch up; the rows stand"));
         }
         return progress::waiting;
+    }
+
+    // A failure that stands there may be one of before the transaction: ovs-vswitchd writes the status of a port apart from what
+    // it did for a configuration, and clears only what its own copy of the database has. What it had sent and not yet seen when it
+    // took up our rows stays until it configures once more, so it is asked to (ovs-vsctl set Open_vSwitch . next_cfg=N+1).
+    progress asking_again(session& s) {
+        if (!s.txn) {
+            weft_root_view root;
+            if (s.broken() || !weft_root_read(s.idl, &root)) {
+                return progress::finished;
+            }
+            s.txn = weft_txn_begin(s.idl);
+            weft_txn_increment(s.txn, root.row, true);
+        }
+        const auto state = weft_txn_commit(s.txn);
+        if (state == WEFT_TXN_PENDING && !late() && !s.broken()) {
+            return progress::waiting;
+        }
+        const auto cfg = state == WEFT_TXN_DONE ? weft_txn_new_cfg(s.txn) : 0;
+        s.end_txn();
+        if (state == WEFT_TXN_AGAIN && !late()) {
+            return progress::again;
+        }
+        if (state != WEFT_TXN_DONE) {
+            return progress::finished;  // the failure is told as it was seen
+        }
+        writes_done++;
+        wanted_cfg_ = cfg;
+        stage_ = stage::catching_up;
+        return catching_up(s);
     }
 
     const change_set& changes_;
@@ -158,6 +198,7 @@ private:
     std::int64_t wanted_cfg_ = 0;
     int attempts_ = 0;
     bool pending_ = false;
+    bool asked_again_ = false;
 };
 
 }  // namespace

@@ -172,8 +172,8 @@ enum weft_txn_state weft_txn_commit(struct ovsdb_idl_txn *txn) {
     return WEFT_TXN_FAILED;
 }
 void weft_txn_wait(const struct ovsdb_idl_txn *txn) { ovsdb_idl_txn_wait(txn); }
-void weft_txn_increment(struct ovsdb_idl_txn *txn, const struct ovsrec_open_vswitch *root) {
-    ovsdb_idl_txn_increment(txn, &root->header_, &ovsrec_open_vswitch_col_next_cfg, false);
+void weft_txn_increment(struct ovsdb_idl_txn *txn, const struct ovsrec_open_vswitch *root, bool always) {
+    ovsdb_idl_txn_increment(txn, &root->header_, &ovsrec_open_vswitch_col_next_cfg, always);
 }
 int64_t weft_txn_new_cfg(const struct ovsdb_idl_txn *txn) { return ovsdb_idl_txn_get_increment_new_value(txn); }
 const char *weft_txn_error(const struct ovsdb_idl_txn *txn) { return ovsdb_idl_txn_get_error(txn); }

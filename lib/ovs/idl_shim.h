@@ -86,7 +86,7 @@ struct ovsdb_idl_txn *weft_txn_begin(struct ovsdb_idl *);
 struct ovsdb_idl_txn *weft_txn_begin_barrier(struct ovsdb_idl *);
 enum weft_txn_state weft_txn_commit(struct ovsdb_idl_txn *);
 void weft_txn_wait(const struct ovsdb_idl_txn *);
-void weft_txn_increment(struct ovsdb_idl_txn *, const struct ovsrec_open_vswitch *);  // next_cfg, if anything changes
+void weft_txn_increment(struct ovsdb_idl_txn *, const struct ovsrec_open_vswitch *, bool always);  // next_cfg, if anything changes or always
 int64_t weft_txn_new_cfg(const struct ovsdb_idl_txn *);
 const char *weft_txn_error(const struct ovsdb_idl_txn *);
 void weft_txn_end(struct ovsdb_idl_txn *);

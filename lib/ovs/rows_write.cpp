@@ -398,7 +398,7 @@ result<written> write_changes(ovsdb_idl* idl, ovsdb_idl_txn* txn, const change_s
         weft_bridge_set_ports(b.row, b.new_ports.data(), b.new_ports.size());
     }
     if (root_row) {
-        weft_txn_increment(txn, root_row);
+        weft_txn_increment(txn, root_row, false);
     }
     return out;
 }

@@ -9,6 +9,8 @@
 
 #include <atomic>
 #include <csignal>
+#include <optional>
+#include <string>
 #include <thread>
 
 using namespace weft;
@@ -224,6 +226,39 @@ TEST_CASE("tunnels, patch pairs and a missing device", "[ovs]") {
     CHECK(answer.error().detail.find("no-such-mode") != std::string::npos);
     // The connection is good for more afterwards.
     CHECK(why(db.commit(add_port("br-int", port("y", "internal")))) == "");
+}
+
+TEST_CASE("a failure that the switch wrote of a configuration before is not taken for one of this transaction", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto changes = add_bridge(bridge("br-int"));
+    changes.ports.push_back({"br-int", std::nullopt, port("tap1", "internal")});
+    db.commit(changes).value();
+    // What ovs-vswitchd had sent when it took up the rows, and not yet seen, it does not clear: here its part is played while it stands still,
+    // as no one can make it do so at a moment of choice.
+    ::kill(sw.switchd_pid(), SIGSTOP);
+    const auto number = [&] { return std::stoll(sw.vsctl({"--no-wait", "get", "open_vswitch", ".", "next_cfg"})); };
+    const auto known = number();
+    std::optional<result<std::vector<ovs::port_outcome>>> outcomes;
+    std::thread committing([&] {
+        auto tagged = port("tap1", "internal");
+        tagged.tag = 7;
+        ovs::change_set change;
+        change.ports.push_back({"br-int", port("tap1", "internal"), tagged});
+        outcomes = db.commit(change, 10s);
+    });
+    for (int i = 0; number() == known && i < 200; ++i) std::this_thread::sleep_for(10ms);
+    CHECK(number() == known + 1);
+    sw.vsctl({"--no-wait", "set", "interface", "tap1", "error=of_before", "--", "set", "open_vswitch", ".", "cur_cfg=" + std::to_string(known + 1)});
+    for (int i = 0; number() == known + 1 && i < 200; ++i) std::this_thread::sleep_for(10ms);
+    CHECK(number() == known + 2);
+    ::kill(sw.switchd_pid(), SIGCONT);
+    committing.join();
+    REQUIRE(outcomes->has_value());
+    REQUIRE(outcome_of(**outcomes, "tap1"));
+    CHECK(outcome_of(**outcomes, "tap1")->error == "");
+    CHECK(outcome_of(**outcomes, "tap1")->ofport.value_or(-1) > 0);
 }
 
 TEST_CASE("no server is unavailable at once, and a restarted one works again", "[ovs]") {
