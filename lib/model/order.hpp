@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order in which the steps of a plan run, and in which they are taken back. Pure; private to model.
+// The order in which the steps of a plan run, and in which they are taken back. Pure; private to the library.
 #pragma once
 
 #include "model/uplink.hpp"
