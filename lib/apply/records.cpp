@@ -188,7 +188,7 @@ result<void> add_settings(const std::string& fabric, const std::string& node, co
 
 namespace {
 
-// "moved/NIC|BRIDGE|WHAT"; no name of a link has a slash.
+// "moved/NIC|BRIDGE|WHAT" = what it was ("1" by an earlier weft, which kept that of none); no name of a link has a slash.
 std::string moved_key(const moved_object& m) { return "moved/" + m.nic + "|" + m.bridge + "|" + m.what; }
 
 }  // namespace
@@ -199,7 +199,8 @@ std::vector<moved_object> moved_in(const settings_memory& memory) {
     for (auto at = memory.lower_bound(std::string(head)); at != memory.end() && at->first.starts_with(head); ++at) {
         const auto first = at->first.find('|'), second = at->first.find('|', first + 1);
         if (first == std::string::npos || second == std::string::npos) continue;
-        out.push_back({at->first.substr(head.size(), first - head.size()), at->first.substr(first + 1, second - first - 1), at->first.substr(second + 1)});
+        out.push_back({at->first.substr(head.size(), first - head.size()), at->first.substr(first + 1, second - first - 1),
+                       at->first.substr(second + 1), at->second});
     }
     return out;
 }
@@ -210,7 +211,7 @@ result<void> remember_moved(const std::string& fabric, const std::string& node, 
     auto memory = found_settings(fabric, node);
     if (!memory) return memory.error();
     const auto before = *memory;
-    for (const auto& m : begun) memory->emplace(moved_key(m), "1");
+    for (const auto& m : begun) (*memory)[moved_key(m)] = m.was;
     for (const auto& m : over) memory->erase(moved_key(m));
     return *memory == before ? result<void>() : remember_settings(fabric, node, *memory);
 }

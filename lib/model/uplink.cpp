@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "model/index.hpp"
 #include "model/uplink_objects.hpp"
@@ -80,13 +81,34 @@ public:
         root.neighbours = moved(root.neighbours, held.neighbours);
     }
 
+    // What went with a bridge's device comes where it was bound for, except where somebody has put it meanwhile, or it stayed (a rule).
+    void restore(const held_objects& lost) {
+        auto& root = *root_of(out_.seen);
+        for (const auto& a : lost.addresses)
+            come(a, root.addresses, [&](const auto& there) { return there.address == a.address; });
+        for (const auto& n : lost.nexthops) come(n, root.nexthops, [&](const auto& there) { return there.id == n.id; });
+        for (const auto& r : lost.routes)
+            come(r, root.routes, [&](const auto& there) { return identity(there, to_) == identity(r, u_.nic); });
+        for (const auto& r : lost.rules)
+            come(r, root.rules, [&](const auto& there) { return identity(there, u_.bridge) == identity(r, u_.nic) || there == r; });
+        for (const auto& n : lost.neighbours)
+            come(n, root.neighbours, [&](const auto& there) { return there.device == to_ && identity(there, to_) == identity(n, u_.nic); });
+    }
+
 private:
+    template <class T, class Same> void come(const T& was, std::vector<T>& present, const Same& same) {
+        if (std::any_of(present.begin(), present.end(), same)) return;
+        const auto one = on_device(was, u_.nic, from_);
+        appear(one, present);
+        present.push_back(on_device(one, from_, to_));
+    }
     void add(std::optional<state_object> before, std::optional<state_object> after) {
         steps_.push_back({"", std::move(before), std::move(after), {}});
     }
     template <class T> void remember(const T& one) {
         if (one.protocol == weft_protocol) return;  // ours is wanted where it comes to, and there is nothing to give back
-        (u_.back ? out_.given_back : out_.taken).push_back({u_.nic, u_.bridge, identity(one, from_)});
+        if (u_.back) out_.given_back.push_back({u_.nic, u_.bridge, identity(one, from_)});
+        else out_.taken.push_back({u_.nic, u_.bridge, identity(one, from_), kept_text(one)});
     }
     template <class T> void appear(const T& one, const std::vector<T>& present) {
         remember(one);
@@ -223,6 +245,10 @@ result<std::optional<uplink_moves>> move_uplinks(const host_state& seen, const h
         const auto* row = bridges.find(m.bridge);
         left.push_back({m.nic, m.bridge, false, true, row && row->datapath_type == "netdev", row != nullptr});
     }
+    std::vector<std::pair<uplink, held_objects>> lost;
+    for (const auto& list : {left, ports})
+        for (const auto& u : list)
+            if (auto held = lost_with(u.bridge, u.nic, *root, moved); !held.empty()) lost.emplace_back(u, std::move(held));
     std::erase_if(left, [&](const auto& u) { return returning(held_by(*root, u.bridge), u, moved).empty(); });
     const auto holders = holders_in(*root);
     for (const auto& u : ports) {
@@ -231,7 +257,7 @@ result<std::optional<uplink_moves>> move_uplinks(const host_state& seen, const h
         const bool returned = std::any_of(left.begin(), left.end(), [&](const auto& l) { return l.nic == u.nic; });
         if (returned || (holders.contains(u.nic) && moves_with(movable(held_by(*root, u.nic), u, want), u))) holding.push_back(u);
     }
-    if (left.empty() && holding.empty() && against_ipv6(seen, wanted, ports, {}).empty()) {
+    if (left.empty() && holding.empty() && lost.empty() && against_ipv6(seen, wanted, ports, {}).empty()) {
         if (auto ok = path_needs_no_flows(seen, wanted, ports, {}); !ok) return ok.error();
         return std::optional<uplink_moves>();
     }
@@ -256,6 +282,10 @@ result<std::optional<uplink_moves>> move_uplinks(const host_state& seen, const h
         if (!moves_with(held, u)) continue;
         if (auto ok = can_be_carried(*root_of(out.seen), held, u); !ok) return ok.error();
         mover(out, u).run(held);
+        out.uplinks.push_back(u);
+    }
+    for (const auto& [u, held] : lost) {
+        mover(out, u).restore(held);
         out.uplinks.push_back(u);
     }
     if (auto ok = path_needs_no_flows(out.seen, out.wanted, ports, out.taken); !ok) return ok.error();

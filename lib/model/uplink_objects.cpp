@@ -2,6 +2,8 @@
 // See the header. Numbers are those of linux/rtnetlink.h. Pure.
 #include "model/uplink_objects.hpp"
 
+#include "weft/model/json.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 namespace weft {
 namespace {
 
+constexpr std::uint32_t secondary = 0x01;  // IFA_F_SECONDARY
 constexpr std::uint8_t protocol_redirect = 1, protocol_kernel = 2, protocol_ra = 9;
 
 // A kernel older than IFA_PROTO does not say that it made a link-local address; it makes it from the MAC.
@@ -43,6 +46,20 @@ std::string hex(const std::vector<std::uint8_t>& bytes) {
     return out;
 }
 
+// A gateway must be reachable on its device when its route is made: what has none comes first.
+void reachable_first(std::vector<route>& routes) {
+    std::stable_partition(routes.begin(), routes.end(), [](const route& r) {
+        return std::none_of(r.nexthops.begin(), r.nexthops.end(), [](const auto& hop) { return hop.gateway.has_value(); });
+    });
+}
+
+// A state with nothing but this object.
+template <class T> std::string alone(std::vector<T> namespace_state::*list, const T& one) {
+    host_state only;
+    (only.namespaces.emplace_back().*list).push_back(one);
+    return to_json(only);
+}
+
 void rename(std::string& name, const std::string& from, const std::string& to) {
     if (name == from) name = to;
 }
@@ -62,10 +79,7 @@ held_objects held_by(const namespace_state& space, const std::string& device) {
         const bool passing = r.passing || r.protocol == protocol_redirect || (r.destination.is_v6() && r.protocol == protocol_ra);
         if (through(r, device) && !passing && !comes_with_address(r, space.addresses, device)) out.routes.push_back(r);
     }
-    // A gateway must be reachable on its device when its route is made: what has none comes first.
-    std::stable_partition(out.routes.begin(), out.routes.end(), [](const route& r) {
-        return std::none_of(r.nexthops.begin(), r.nexthops.end(), [](const auto& hop) { return hop.gateway.has_value(); });
-    });
+    reachable_first(out.routes);
     for (const auto& r : space.rules)
         if (r.input_device == device || r.output_device == device) out.rules.push_back(r);
     for (const auto& n : space.neighbours)
@@ -95,6 +109,42 @@ rule on_device(rule r, const std::string& from, const std::string& to) {
 neighbour on_device(neighbour n, const std::string& from, const std::string& to) {
     rename(n.device, from, to);
     return n;
+}
+
+std::string kept_text(const address_entry& a) { return alone(&namespace_state::addresses, a); }
+std::string kept_text(const nexthop_object& n) { return alone(&namespace_state::nexthops, n); }
+std::string kept_text(const route& r) { return alone(&namespace_state::routes, r); }
+std::string kept_text(const rule& r) { return alone(&namespace_state::rules, r); }
+std::string kept_text(const neighbour& n) { return alone(&namespace_state::neighbours, n); }
+
+held_objects from_kept(const std::vector<std::string>& texts) {
+    held_objects out;
+    const auto add = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+    for (const auto& text : texts) {
+        const auto kept = host_state_from_json(text);
+        if (!kept) continue;
+        for (const auto& space : kept->namespaces) {
+            add(out.addresses, space.addresses);
+            add(out.nexthops, space.nexthops);
+            add(out.routes, space.routes);
+            add(out.rules, space.rules);
+            add(out.neighbours, space.neighbours);
+        }
+    }
+    // The first address of a subnet is its primary one.
+    std::stable_partition(out.addresses.begin(), out.addresses.end(), [](const address_entry& a) { return (a.flags & secondary) == 0; });
+    reachable_first(out.routes);
+    return out;
+}
+
+held_objects lost_with(const std::string& bridge, const std::string& nic, const namespace_state& root, const std::set<moved_object>& moved) {
+    if (std::any_of(root.links.begin(), root.links.end(), [&](const auto& l) { return l.name == bridge; })) return {};
+    const auto on_nic = held_by(root, nic).addresses;
+    if (std::any_of(on_nic.begin(), on_nic.end(), [](const auto& a) { return a.protocol != weft_protocol; })) return {};
+    std::vector<std::string> kept;
+    for (const auto& m : moved)
+        if (m.nic == nic && m.bridge == bridge) kept.push_back(m.was);
+    return from_kept(kept);
 }
 
 std::string identity(const address_entry& a, const std::string&) { return "address " + a.address.to_string(); }

@@ -4,6 +4,8 @@
 
 #include "weft/model/host_state.hpp"
 
+#include <set>
+
 namespace weft {
 
 struct held_objects {
@@ -25,6 +27,19 @@ nexthop_object on_device(nexthop_object, const std::string& from, const std::str
 route on_device(route, const std::string& from, const std::string& to);
 rule on_device(rule, const std::string& from, const std::string& to);
 neighbour on_device(neighbour, const std::string& from, const std::string& to);
+
+// The object as text of one line (moved_object::was), and all of such texts; one that cannot be read is left out.
+std::string kept_text(const address_entry&);
+std::string kept_text(const nexthop_object&);
+std::string kept_text(const route&);
+std::string kept_text(const rule&);
+std::string kept_text(const neighbour&);
+held_objects from_kept(const std::vector<std::string>&);
+
+// What was moved from the NIC and went with the bridge, as it was on the NIC, where the bridge has no device any more: another database was put
+// in the place of Open vSwitch's, or somebody deleted it. Nothing where the host has set its NIC up meanwhile; and what is missing on a device
+// that is there its owner took away.
+held_objects lost_with(const std::string& bridge, const std::string& nic, const namespace_state& root, const std::set<moved_object>& moved);
 
 // What tells it from others of its kind, without `device`: of one line, and without '=' or '|'.
 std::string identity(const address_entry&, const std::string& device);

@@ -22,6 +22,7 @@ EXHAUSTIVE = os.environ.get("WEFT_EXHAUSTIVE") == "1"
 LABS = int(os.environ.get("WEFT_LABS", "4"))
 ENDS = time.monotonic() + float(os.environ.get("WEFT_TIME", "inf"))
 NODES = ["controller", "network", "compute1"]
+LONG = "test_(every_prefix|nothing_grows|killed$|hung|the_server_comes_back).*"  # each case of them is a part
 
 
 def pytest(*words, **more):
@@ -41,8 +42,9 @@ def chunk_of(item):
     node = next((n for n in NODES if re.search(rf"[\[-]{n}[\]-]", test)), "")
     if file.endswith("test_confirm.py"):  # many small ones, of which each waits more than it works
         return f"{file}:: {node}".rstrip()
-    kind = re.search(rf"\[{node}-(.*)\]", test) if re.match("test_every_prefix|test_nothing_grows", test) else None  # of which each takes long
-    return " ".join(filter(None, [f"{file}::{test.split('[')[0]}", kind and kind[1], node]))
+    name = test.split("[")[0]
+    kind = re.search(rf"\[{node}-(.*)\]", test) if re.fullmatch(LONG, name) else None
+    return " ".join(filter(None, [f"{file}::{name}", kind and kind[1], node]))
 
 
 def git(*words):

@@ -13,18 +13,21 @@ import pytest
 from faults import EXHAUSTIVE, FOREIGN_SWITCH, SEED, Node, Run, assert_same, chosen, eventually
 
 NODES = ["network", "compute1"]
+VERBS = ["apply", "remove"]
 KINDS = ["ovsdb", "ovsdb-answer", "openflow", "journal"]  # before and after each group of steps, and where it speaks to a daemon
 DATABASE = "/etc/openvswitch/conf.db"
 BOUND = 75  # s that a run may take with a daemon that does not answer: a few deadlines of 5 and 10 s, one after the other
 
 
-@pytest.fixture(scope="module", params=NODES if EXHAUSTIVE else ["both"])
+@pytest.fixture(scope="module", params=[f"{name}-{what}" for name in NODES for what in VERBS] if EXHAUSTIVE else ["all"])
 def places(lab, states, request):
-    """Every point of a run that writes rows or flows, of both verbs, of one node or of both."""
+    """Every point of a run that writes rows or flows, of one node and verb or of all."""
     found = []
-    for name in NODES if request.param == "both" else [request.param]:
+    for name in NODES:
         node = Node(lab, name)
         for what, prepare, verb in [("apply", node.remove, node.apply), ("remove", node.apply, node.remove)]:
+            if request.param not in ("all", f"{name}-{what}"):
+                continue
             prepare()
             said = verb(fault="; ".join(f"log {kind} 0" for kind in KINDS)).stderr
             found += [f"{name} {what} {kind} {n}" for kind, n in re.findall(r"weft: fault: log ([a-z-]+) (\d+),", said)]
@@ -38,6 +41,11 @@ def some(places, label, sample, kinds=KINDS):
     if not EXHAUSTIVE:
         shuffled = shuffled[:sample]
     return chosen(f"daemons {label}", shuffled, sample)
+
+
+def label(places):
+    """Of which node and verb they are, where of one."""
+    return " ".join(places[0].split()[:2]) if EXHAUSTIVE else places[0].split()[0]
 
 
 def without_memory(state):
@@ -98,7 +106,7 @@ def serve_again(lab, name):
 
 @pytest.mark.parametrize("daemon, sample", [("ovsdb-server", 1), ("ovs-vswitchd", 1)])
 def test_killed(lab, states, places, daemon, sample):
-    for place in some(places, f"kill {daemon} {places[0].split()[0]}", sample):
+    for place in some(places, f"kill {daemon} {label(places)}", sample):
         h = Halted(lab, states, place)
         lab.kill(h.node.name, daemon)
         h.ends()
@@ -127,7 +135,7 @@ def test_killed_between_two_runs_it_leaves_nothing_of_its_own_behind(lab, states
 @pytest.mark.parametrize("patience", ["goes on in time", "goes on after the run told its error"])
 @pytest.mark.parametrize("daemon", ["ovsdb-server", "ovs-vswitchd"])
 def test_hung(lab, states, places, daemon, patience):
-    for place in some(places, f"hang {daemon} {patience} {places[0].split()[0]}", 1, ["ovsdb", "openflow"]):
+    for place in some(places, f"hang {daemon} {patience} {label(places)}", 1, ["ovsdb", "openflow"]):
         h = Halted(lab, states, place)
         pid = h.daemon(daemon)
         os.kill(pid, signal.SIGSTOP)
@@ -146,7 +154,7 @@ def test_hung(lab, states, places, daemon, patience):
 
 @pytest.mark.parametrize("database", ["empty", "older"])
 def test_the_server_comes_back_with_another_database(lab, states, places, database):
-    for place in some(places, f"database {database} {places[0].split()[0]}", 1):
+    for place in some(places, f"database {database} {label(places)}", 1):
         node = Node(lab, place.split()[0])
         node.remove()
         node.run("cp", DATABASE, "/run/older.db")
@@ -176,7 +184,7 @@ def test_the_server_comes_back_with_another_database(lab, states, places, databa
         h.comes_back(lost_flows=True, strict=False)
 
 
-@pytest.mark.parametrize("places", ["network"], indirect=True)
+@pytest.mark.parametrize("places", ["network-apply"], indirect=True)
 def test_a_device_that_the_switch_cannot_open(lab, states, places):
     h = Halted(lab, states, next(p for p in places if p.startswith("network apply ovsdb ")))
     listed = json.loads(h.node.run("ip", "-j", "-d", "link", "show", "type", "veth").stdout)

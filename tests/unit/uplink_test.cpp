@@ -246,6 +246,66 @@ TEST_CASE("a NIC that holds addresses joins the userspace switch: port, guard, a
     CHECK(p.taken.size() == 10);
 }
 
+namespace {
+
+// Somebody put another database in the place of Open vSwitch's: the bridge's device went, and all on it but the rules, which name it on.
+host_state bereft_of_bridge(host_state s) {
+    auto& root = s.namespaces[0];
+    const auto on = [](const auto& hop) { return hop.device == "br-ex"; };
+    s.bridges.clear();
+    std::erase_if(root.links, [](const auto& l) { return l.name == "br-ex"; });
+    std::erase_if(root.addresses, [](const auto& a) { return a.device == "br-ex"; });
+    std::erase_if(root.nexthops, [&](const auto& n) { return on(n.hop); });
+    std::erase_if(root.routes, [&](const auto& r) { return std::any_of(r.nexthops.begin(), r.nexthops.end(), on); });
+    std::erase_if(root.neighbours, [](const auto& n) { return n.device == "br-ex"; });
+    return s;
+}
+
+}  // namespace
+
+TEST_CASE("what had moved to a bridge and went with its device is put back, on the bridge that is made anew or on its NIC") {
+    const auto moved = after(host(), diff(host(), in_switch()).value());
+    const auto lost = bereft_of_bridge(moved);
+    const auto again = diff(lost, in_switch()).value();
+    const auto found = texts(again);
+    // As at the first time, but that nothing is taken from the NIC.
+    for (const char* step : {"+ address 192.168.100.52/24 dev br-ex", "+ address 2001:db8::52/64 dev br-ex", "+ nexthop 9", "+ neighbour 192.168.100.9 dev br-ex",
+                             "+ route default via 192.168.100.1 dev br-ex", "+ route 198.51.100.0/24 via 192.168.100.1 dev br-ex",
+                             "+ sysctl net/ipv6/conf/br-ex/disable_ipv6 = 0"})
+        CHECK(std::find(found.begin(), found.end(), step) != found.end());
+    CHECK(std::none_of(found.begin(), found.end(), [](const auto& t) { return t.find("dev eth2") != std::string::npos || t.find("rule") != std::string::npos; }));
+    const auto place = [&](const char* step) { return std::find(found.begin(), found.end(), step) - found.begin(); };
+    CHECK(place("+ address 192.168.100.52/24 dev br-ex") < place("+ address 192.168.100.53/24 dev br-ex"));  // the primary one
+    CHECK(place("+ route 10.9.9.0/24 dev br-ex") < place("+ route default via 192.168.100.1 dev br-ex"));
+    check_same_objects(after(lost, again), moved);
+    // Nobody wants the bridge any more.
+    const auto back = diff(lost, nothing_wanted()).value();
+    check_same_objects(after(lost, back), host());
+    CHECK(back.given_back.size() == 9);  // of ten: the rule stays known, as it names the bridge
+}
+
+TEST_CASE("what somebody took from a bridge that is there, or has put on the NIC since, is not put back") {
+    const auto moved = after(host(), diff(host(), in_switch()).value());
+    auto fewer = moved;
+    std::erase_if(fewer.namespaces[0].addresses, [](const auto& a) { return a.address == *parse_prefix("192.168.100.53/24"); });
+    CHECK(diff(fewer, in_switch()).value().steps.empty());
+    auto set_up = bereft_of_bridge(moved);
+    set_up.namespaces[0].addresses.push_back(address("eth2", "192.168.100.60/24"));
+    auto found = texts(diff(set_up, in_switch()).value());
+    CHECK(std::find(found.begin(), found.end(), "+ address 192.168.100.60/24 dev br-ex") != found.end());
+    CHECK(std::none_of(found.begin(), found.end(), [](const auto& t) { return t.find("192.168.100.52") != std::string::npos; }));
+    // A route that somebody has since put in its place is his.
+    auto other = bereft_of_bridge(moved);
+    other.namespaces[0].routes.push_back(via("0.0.0.0/0", "10.10.10.1", "eth0"));
+    found = texts(diff(other, in_switch()).value());
+    CHECK(std::none_of(found.begin(), found.end(), [](const auto& t) { return t.find("route default") != std::string::npos; }));
+    // What an earlier weft remembered has no more than its name.
+    auto earlier = bereft_of_bridge(moved);
+    for (auto& m : earlier.moved) m.was = "1";
+    found = texts(diff(earlier, in_switch()).value());
+    CHECK(std::none_of(found.begin(), found.end(), [](const auto& t) { return t.starts_with("+ address"); }));
+}
+
 TEST_CASE("addresses of the host move beside nothing of others: a bridge of that name stops all") {
     auto s = host();
     ovs::bridge_row theirs;

@@ -10,7 +10,9 @@
 #include "weft/model/route.hpp"
 #include "weft/model/service.hpp"
 
+#include <compare>
 #include <map>
+#include <tuple>
 
 namespace weft {
 
@@ -41,7 +43,13 @@ struct quarantined_port {
 struct moved_object {
     std::string nic, bridge;
     std::string what;  // "address 192.168.100.52/24", without the device
-    friend auto operator<=>(const moved_object&, const moved_object&) = default;
+    // The object as it was on the NIC, to be put back where the bridge's device went with it: JSON of a host_state that has nothing else.
+    // "" where it is not known. One object is the same whatever it was.
+    std::string was = {};
+    friend bool operator==(const moved_object& a, const moved_object& b) { return (a <=> b) == 0; }
+    friend std::strong_ordering operator<=>(const moved_object& a, const moved_object& b) {
+        return std::tie(a.nic, a.bridge, a.what) <=> std::tie(b.nic, b.bridge, b.what);
+    }
 };
 
 struct host_state {
