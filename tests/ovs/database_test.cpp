@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The database driver against a real, private ovsdb-server and ovs-vswitchd: rows created, changed and removed, what stays of
-// others, and what vswitchd answers. Skips where none can be started.
+// others, and what vswitchd answers. Skips where none can be started. Longer than the guide, because each case is one call of the one driver
+// with daemons of its own, and the rows that all of them begin with are the same.
 #include "ovs/test_rows.hpp"
 #include "ovs/switch_fixture.hpp"
 #include "skip.hpp"
