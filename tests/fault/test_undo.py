@@ -230,7 +230,7 @@ def another_boot(node):
         node.run("sh", "-ec", "echo 00000000-0000-4000-8000-000000000000 >/run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id")
 
     yield start
-    node.run("umount", "/proc/sys/kernel/random/boot_id", expect=None)  # where it was mounted
+    node.run("umount", "--lazy", "/proc/sys/kernel/random/boot_id", expect=None)  # where it was mounted
 
 
 @pytest.mark.parametrize("fault", ["journal 1", "journal 2", "netlink 1", "openflow 1", "effect 1"])
