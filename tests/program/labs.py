@@ -89,7 +89,8 @@ class Lab:
     def assert_green(self, file=None):
         cells = self.cells(file)
         assert len(cells) > 100
-        assert [c for c in cells if not c["ok"]] == []
+        wrong = [c for c in cells if not c["ok"]]
+        assert not wrong, wrong
 
     def address(self, vm):
         (link,) = json.loads(self.run(vm, "ip", "-j", "-4", "address", "show", "dev", "eth0").stdout)
