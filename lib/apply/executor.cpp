@@ -43,6 +43,18 @@ error with_step(error e, const step& s) {
     return e;
 }
 
+// Of both ends.
+std::set<std::string> names_of_new_links(const std::vector<step>& steps, std::size_t first, std::size_t last) {
+    std::set<std::string> names;
+    for (std::size_t i = first; i < last; ++i) {
+        const auto* made = steps[i].kind() == step_kind::create ? std::get_if<link>(&*steps[i].after) : nullptr;
+        if (made == nullptr) continue;
+        names.insert(made->name);
+        if (const auto* veth = std::get_if<veth_options>(&made->options)) names.insert(veth->peer);
+    }
+    return names;
+}
+
 netlink::object object_of(const state_object& o) {
     return std::visit(
         [](const auto& v) -> netlink::object {
@@ -213,6 +225,8 @@ result<void> executor::netlink_group(const std::vector<step>& steps, std::size_t
         }
     }
     if (auto kept = remember_links(steps, first, last); !kept) return kept;
+    if (const auto names = names_of_new_links(steps, first, last); !names.empty())
+        if (auto seen = switch_.before_links(names); !seen && !undoing) return seen;
     const auto outcomes = at->second.run(changes);
     result<void> ok;
     for (std::size_t i = 0; i < outcomes.size(); ++i) {

@@ -80,6 +80,34 @@ result<void> switch_executor::rows(const std::vector<step>& steps, std::size_t f
     return {};
 }
 
+// A userspace datapath that has a device open does not see it go, and reads from what is no more where another one of its name comes:
+// all looks well, and no packet from it is ever seen. A plan takes such a port out and puts it in again, so that a row that stands here
+// says that nothing is open. It may say so late, as of a link that was made and taken back a moment ago: ovs-vswitchd is asked.
+result<void> switch_executor::before_links(const std::set<std::string>& names) {
+    if (silent_) return *silent_;
+    if (!ovs::vswitchd_runs(rundir_)) return {};  // nobody has anything open
+    auto database = ovs::database::connect(rundir_);
+    if (!database) {
+        if (database.error().code == errc::unavailable) return {};  // steps that need it would tell
+        no_database_ = database.error().code == errc::timed_out;
+        return silent(database.error());
+    }
+    auto rows = database->snapshot();
+    if (!rows) return silent(rows.error());
+    ovs::change_set unchanged;  // of rows that say that they have failed, a transaction that changes nothing asks once more
+    for (const auto& b : *rows)
+        for (const auto& p : b.ports)
+            if (std::any_of(p.interfaces.begin(), p.interfaces.end(), [&](const auto& i) { return i.type.empty() && names.contains(i.name); }))
+                unchanged.ports.push_back({b.name, p, p});
+    if (unchanged.empty()) return {};
+    const auto outcomes = database->commit(unchanged);
+    if (!outcomes) return silent(outcomes.error());
+    for (const auto& o : *outcomes)
+        if (names.contains(o.interface) && o.ofport > 0)
+            return error{errc::stale, "create link", o.interface, "ovs-vswitchd has a device of this name open that is gone since; a further run plugs it in anew", 0};
+    return {};
+}
+
 // The flows of a bridge go with it and are no steps of their own, so an undo that brings it back needs them.
 result<void> switch_executor::keep_flows(ovs::database& database, const std::string& bridge) {
     auto rows = database.snapshot();

@@ -25,6 +25,8 @@ public:
     // Steps [first, last), all flows of one bridge: all or none, then the connections that they do not allow any more. Where these cannot be
     // cut the flows stand all the same, and `left_out` gets the reason.
     result<void> flows(const std::vector<step>& steps, std::size_t first, std::size_t last, indexes& done, std::vector<error>* left_out);
+    // Before links of these names are made: that ovs-vswitchd has no device of such a name open. Error: stale, where it has.
+    result<void> before_links(const std::set<std::string>& names);
     // The flows that were refused, of all that failed so far.
     const std::vector<ovs::refused_flow>& refused() const { return refused_; }
 

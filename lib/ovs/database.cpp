@@ -116,7 +116,7 @@ private:
         const auto cfg = state == WEFT_TXN_DONE ? weft_txn_new_cfg(s.txn) : 0;
         s.end_txn();
         switch (state) {
-        case WEFT_TXN_UNCHANGED: outcomes = read_outcomes(s.idl, written_); return progress::finished;
+        case WEFT_TXN_UNCHANGED: return judge(s);
         case WEFT_TXN_DONE:
             writes_done++;
             wanted_cfg_ = cfg;
@@ -148,13 +148,7 @@ private:
         }
         weft_root_view root;
         if (weft_root_read(s.idl, &root) && root.cur_cfg >= wanted_cfg_) {
-            outcomes = read_outcomes(s.idl, written_);
-            if (std::none_of(outcomes.begin(), outcomes.end(), [](const auto& o) { return o.ofport == -1 || !o.error.empty(); }) || asked_again_) {
-                return progress::finished;
-            }
-            asked_again_ = true;
-            stage_ = stage::asking_again;
-            return asking_again(s);
+            return judge(s);
         }
         if (late()) {
             return give_up(fail(s, errc::timed_out, "ovs-vswitchd did not catch up; the rows stand"));
@@ -162,7 +156,18 @@ private:
         return progress::waiting;
     }
 
-    // A failure that stands there may be one of before the transaction: ovs-vswitchd writes the status of a port apart from what
+    progress judge(session& s) {
+        outcomes = read_outcomes(s.idl, written_);
+        if (std::none_of(outcomes.begin(), outcomes.end(), [](const auto& o) { return o.ofport == -1 || !o.error.empty(); }) || asked_again_) {
+            return progress::finished;
+        }
+        asked_again_ = true;
+        stage_ = stage::asking_again;
+        return asking_again(s);
+    }
+
+    // A failure that stands there may be one of before the transaction, which need not even have changed a row (a device came back, and
+    // its row says still that it is gone): ovs-vswitchd writes the status of a port apart from what
     // it did for a configuration, and clears only what its own copy of the database has. What it had sent and not yet seen when it
     // took up our rows stays until it configures once more, so it is asked to (ovs-vsctl set Open_vSwitch . next_cfg=N+1).
     progress asking_again(session& s) {

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from faults import EXHAUSTIVE, SEED, Node, Run, assert_same, chosen
+from faults import EXHAUSTIVE, FOREIGN_SWITCH, SEED, Node, Run, assert_same, chosen, eventually
 
 
 def links(node):
@@ -71,3 +71,36 @@ def test_a_number_that_went_to_another_link(lab, states, how, what):
         if met >= 1 and not EXHAUSTIVE:
             break
     assert met > 0 or EXHAUSTIVE  # one that is taken up again may have met them before
+
+
+def test_a_device_that_the_switch_has_opened_meanwhile_is_not_made_under_it(lab, states):
+    """A userspace switch does not see a device go, and reads nothing from another one of its name: all looks well, and no packet comes."""
+    node = Node(lab, "network")
+    node.apply()
+    space = next(line.split()[0] for line in node.run("ip", "netns", "list").stdout.splitlines() if line.startswith("qrouter-"))
+    (leg,) = re.findall(r"qg-\w+-\w+", node.run("ip", "-n", space, "-br", "link").stdout)[:1]
+    outer = f"tap{leg[3:]}"
+
+    def opened():
+        return int(node.run("ovs-vsctl", "get", "interface", outer, "ofport").stdout) > 0
+
+    def answers():
+        return node.run("ip", "netns", "exec", space, "ping", "-c", 1, "-W", 1, "192.168.100.1", expect=None).returncode == 0
+
+    eventually(answers)
+    node.run("ip", "link", "delete", outer)
+    lab.kill(node.name, "ovs-vswitchd")
+    lab.start_switchd(node.name)
+    node.run("sh", "-ec", FOREIGN_SWITCH.splitlines()[-1])  # flows went with the daemon
+    eventually(lambda: not opened())
+    run = Run(node, node.words("apply"), "stop journal 1")
+    assert run.halted(), run.said()
+    node.run("ip", "link", "add", outer, "type", "veth", "peer", "name", "reused0")
+    eventually(opened)
+    node.run("ip", "link", "delete", outer)
+    run.go_on()
+    done = run.result(30)
+    assert done.returncode == 1 and f"create link {outer}: ovs-vswitchd has a device of this name open" in done.stderr, done.stderr
+    node.apply()
+    eventually(answers)
+    assert_same(but_for_requests(node.seen()), but_for_requests(states["network"][1]))

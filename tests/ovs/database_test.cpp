@@ -262,6 +262,27 @@ TEST_CASE("a failure that the switch wrote of a configuration before is not take
     CHECK(outcome_of(**outcomes, "tap1")->ofport.value_or(-1) > 0);
 }
 
+TEST_CASE("a failure that stood before a transaction that changes nothing is asked about once more", "[ovs]") {
+    NEEDS_SWITCH();
+    private_switch sw;
+    auto db = ovs::database::connect(sw.rundir()).value();
+    auto changes = add_bridge(bridge("br-int"));
+    changes.ports.push_back({"br-int", std::nullopt, port("tap1", "internal")});
+    db.commit(changes).value();
+    // As where a device has just come back: its row says still that it is not there.
+    ::kill(sw.switchd_pid(), SIGSTOP);
+    sw.vsctl({"--no-wait", "set", "interface", "tap1", "error=of_before", "ofport=-1"});
+    std::optional<result<std::vector<ovs::port_outcome>>> outcomes;
+    std::thread committing([&] { outcomes = db.commit(changes, 10s); });
+    std::this_thread::sleep_for(200ms);
+    ::kill(sw.switchd_pid(), SIGCONT);
+    committing.join();
+    REQUIRE(outcomes->has_value());
+    REQUIRE(outcome_of(**outcomes, "tap1"));
+    CHECK(outcome_of(**outcomes, "tap1")->error == "");
+    CHECK(outcome_of(**outcomes, "tap1")->ofport.value_or(-1) > 0);
+}
+
 TEST_CASE("no server is unavailable at once, and a restarted one works again", "[ovs]") {
     NEEDS_SWITCH();
     const auto start = std::chrono::steady_clock::now();
