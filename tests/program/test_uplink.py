@@ -8,6 +8,7 @@ import pytest
 
 from conftest import FABRICS, PROGRAM, UPLINK, Lab, eventually
 
+DATABASE = "/etc/openvswitch/conf.db"
 OWN = UPLINK + """
 ip link add elsewhere type veth peer name elsewhere-x
 ip link set elsewhere up
@@ -125,6 +126,31 @@ def test_after_a_boot_what_the_host_put_on_the_nic_again_moves_again(lab):
     lab.run("network", PROGRAM, "remove", "--fabric", "grizzly", "--node", "network")
     lab.run("lan1", "ping", "-c", "2", "-W", "2", "192.168.100.52")
     assert "dev eth2" in lab.run("network", "ip", "route", "show", "default").stdout
+
+
+@pytest.mark.parametrize("database", ["older", "empty"])
+def test_what_went_with_the_bridge_is_on_the_nic_again_when_the_fabric_is_removed(lab, database):
+    bare_host(lab)
+    before = state(lab)
+    lab.run("network", "cp", DATABASE, "/run/older.db")
+    lab.on("network", "apply")
+    assert "192.168.100.52" in lab.run("network", "ip", "address", "show", "dev", "br-ex").stdout
+    lab.kill("network", "ovsdb-server")
+    lab.run("network", "rm", DATABASE)
+    if database == "older":
+        lab.run("network", "cp", "/run/older.db", DATABASE)
+    else:
+        lab.run("network", "ovsdb-tool", "create", DATABASE, "/usr/share/openvswitch/vswitch.ovsschema")
+    lab.start_server("network")
+    if database == "empty":
+        lab.run("network", "ovs-vsctl", "--no-wait", "init")
+    eventually(lambda: lab.run("network", "ip", "link", "show", "br-ex", expect=None).returncode != 0)
+    assert "192.168.100.52" not in lab.run("network", "ip", "address").stdout
+    lab.run("network", PROGRAM, "remove", "--fabric", "grizzly", "--node", "network")
+    eventually(lambda: state(lab) == before)
+    lab.run("lan1", "ping", "-c", "2", "-W", "2", "192.168.100.52")
+    lab.on("network", "apply")
+    assert lab.writes("network")["steps"] == 0
 
 
 def test_the_hosts_address_is_not_put_on_a_bridge_with_a_controller(lab):
