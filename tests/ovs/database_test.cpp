@@ -229,13 +229,29 @@ TEST_CASE("tunnels, patch pairs and a missing device", "[ovs]") {
     CHECK(why(db.commit(add_port("br-int", port("y", "internal")))) == "");
 }
 
+namespace {
+
+// Of the cases of a failure that is told late: a port that can be opened, and that it was at last.
+ovs::change_set tap1_on_br_int() {
+    auto changes = add_bridge(bridge("br-int"));
+    changes.ports.push_back({"br-int", std::nullopt, port("tap1", "internal")});
+    return changes;
+}
+
+void check_tap1_is_open(const result<std::vector<ovs::port_outcome>>& outcomes) {
+    REQUIRE(outcomes.has_value());
+    REQUIRE(outcome_of(*outcomes, "tap1"));
+    CHECK(outcome_of(*outcomes, "tap1")->error == "");
+    CHECK(outcome_of(*outcomes, "tap1")->ofport.value_or(-1) > 0);
+}
+
+}  // namespace
+
 TEST_CASE("a failure that the switch wrote of a configuration before is not taken for one of this transaction", "[ovs]") {
     NEEDS_SWITCH();
     private_switch sw;
     auto db = ovs::database::connect(sw.rundir()).value();
-    auto changes = add_bridge(bridge("br-int"));
-    changes.ports.push_back({"br-int", std::nullopt, port("tap1", "internal")});
-    db.commit(changes).value();
+    db.commit(tap1_on_br_int()).value();
     // What ovs-vswitchd had sent when it took up the rows, and not yet seen, it does not clear: here its part is played while it stands still,
     // as no one can make it do so at a moment of choice.
     ::kill(sw.switchd_pid(), SIGSTOP);
@@ -256,31 +272,23 @@ TEST_CASE("a failure that the switch wrote of a configuration before is not take
     CHECK(number() == known + 2);
     ::kill(sw.switchd_pid(), SIGCONT);
     committing.join();
-    REQUIRE(outcomes->has_value());
-    REQUIRE(outcome_of(**outcomes, "tap1"));
-    CHECK(outcome_of(**outcomes, "tap1")->error == "");
-    CHECK(outcome_of(**outcomes, "tap1")->ofport.value_or(-1) > 0);
+    check_tap1_is_open(outcomes.value());
 }
 
 TEST_CASE("a failure that stood before a transaction that changes nothing is asked about once more", "[ovs]") {
     NEEDS_SWITCH();
     private_switch sw;
     auto db = ovs::database::connect(sw.rundir()).value();
-    auto changes = add_bridge(bridge("br-int"));
-    changes.ports.push_back({"br-int", std::nullopt, port("tap1", "internal")});
-    db.commit(changes).value();
+    db.commit(tap1_on_br_int()).value();
     // As where a device has just come back: its row says still that it is not there.
     ::kill(sw.switchd_pid(), SIGSTOP);
     sw.vsctl({"--no-wait", "set", "interface", "tap1", "error=of_before", "ofport=-1"});
     std::optional<result<std::vector<ovs::port_outcome>>> outcomes;
-    std::thread committing([&] { outcomes = db.commit(changes, 10s); });
+    std::thread committing([&] { outcomes = db.commit(tap1_on_br_int(), 10s); });
     std::this_thread::sleep_for(200ms);
     ::kill(sw.switchd_pid(), SIGCONT);
     committing.join();
-    REQUIRE(outcomes->has_value());
-    REQUIRE(outcome_of(**outcomes, "tap1"));
-    CHECK(outcome_of(**outcomes, "tap1")->error == "");
-    CHECK(outcome_of(**outcomes, "tap1")->ofport.value_or(-1) > 0);
+    check_tap1_is_open(outcomes.value());
 }
 
 TEST_CASE("no server is unavailable at once, and a restarted one works again", "[ovs]") {
