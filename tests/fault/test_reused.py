@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another tool removes or renames a link of weft's in the middle of a run and gives its number to one of its own: that one is not touched."""
+"""Links that another tool removes, renames or makes in the middle of a run: one that got the number of weft's is not touched, and none is made under a
+name that the switch has open."""
 import json
 import random
 import re
