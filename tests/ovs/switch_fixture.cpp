@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
@@ -70,14 +72,28 @@ std::string tail_of(const fs::path& file) {
     return all.size() > 1500 ? all.substr(all.size() - 1500) : all;
 }
 
+// A daemon binds its socket before it listens: that the file is there is not enough.
+bool listens(const fs::path& socket) {
+    // By its folder's number, as the path may be longer than an address holds.
+    const int folder = ::open(socket.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, socket.filename().c_str());
+    const bool answered = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    ::close(fd);
+    ::close(folder);
+    return answered;
+}
+
 void wait_for(const fs::path& socket, const fs::path& log) {
     for (int i = 0; i < 500; i++) {
-        if (fs::exists(socket)) {
+        if (listens(socket)) {
             return;
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
-    throw std::runtime_error(socket.string() + " did not appear: " + tail_of(log));
+    throw std::runtime_error(socket.string() + " did not answer: " + tail_of(log));
 }
 
 }  // namespace
